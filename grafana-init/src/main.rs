@@ -1,0 +1,2 @@
+//! grafana-init
+fn main() {}

@@ -1,0 +1,2 @@
+//! k-init
+fn main() {}

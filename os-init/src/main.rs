@@ -1,0 +1,2 @@
+//! os-init
+fn main() {}
