@@ -1,1 +1,28 @@
-//! The test kit.
+//! The test kit: everything that a case needs besides its own question. It knows servers, processes and wires, and nothing of how
+//! the programs under test work; it may not use their code.
+//!
+//! * [`sandbox`] runs a real binary with a folder, an environment and a deadline.
+//! * [`servers`] runs real Kafka brokers and OpenSearch nodes.
+//! * [`proxy`] stands between the two and counts, cuts, delays, drops.
+//! * [`scripted_http`] and [`scripted_kafka`] are servers that say exactly what a case wants.
+
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "whatever goes wrong in the kit fails the test, with a sentence that says what"
+)]
+#![expect(clippy::must_use_candidate, reason = "cases call these for their questions; an unused answer harms nobody")]
+
+pub mod authority;
+pub mod http1;
+pub mod kafka_wire;
+mod listen;
+mod ports;
+mod process;
+pub mod proxy;
+pub mod sandbox;
+pub mod scripted_http;
+pub mod scripted_kafka;
+pub mod servers;
+mod wait;
+
+pub use wait::{eventually, eventually_some, pause};

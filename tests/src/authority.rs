@@ -1,0 +1,89 @@
+//! Certificates for scripted servers: one that fits, and one for each way not to. The real servers have theirs from `setup/certificates.sh`.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// Who signs.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// What a certificate says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// `localhost` and `127.0.0.1`.
+    Localhost,
+    /// `elsewhere.example`.
+    Elsewhere,
+    /// `localhost` and `127.0.0.1`, until the end of 2020.
+    Expired,
+}
+
+/// A certificate with its key, as a server uses it.
+#[derive(Clone)]
+pub struct Identity {
+    config: Arc<ServerConfig>,
+}
+
+impl Authority {
+    /// A new one; two are strangers to each other.
+    pub fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "a test's authority");
+        let key = KeyPair::generate().expect("a key can be made");
+        let certificate = params.self_signed(&key).expect("the authority's certificate can be made");
+        Self { pem: certificate.pem(), issuer: Issuer::new(params, key) }
+    }
+
+    /// What a client has to trust.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// A server's certificate.
+    pub fn issue(&self, subject: Subject) -> Identity {
+        let names = match subject {
+            Subject::Localhost | Subject::Expired => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            Subject::Elsewhere => vec!["elsewhere.example".to_owned()],
+        };
+        let mut params = CertificateParams::new(names).expect("the names are good");
+        params.not_before = date_time_ymd(2020, 1, 1);
+        if subject == Subject::Expired {
+            params.not_after = date_time_ymd(2020, 12, 31);
+        }
+        let key = KeyPair::generate().expect("a key can be made");
+        let certificate = params.signed_by(&key, &self.issuer).expect("the certificate can be made");
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring has the default versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .expect("the key fits the certificate");
+        Identity { config: Arc::new(config) }
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A connection that a server answers on.
+pub(crate) trait Duplex: Read + Write + Send {}
+impl<T: Read + Write + Send> Duplex for T {}
+
+/// The server's end of an accepted connection. The handshake happens with the first read.
+pub(crate) fn accept(stream: TcpStream, identity: Option<&Identity>) -> io::Result<Box<dyn Duplex>> {
+    let Some(identity) = identity else { return Ok(Box::new(stream)) };
+    let connection = ServerConnection::new(Arc::clone(&identity.config)).map_err(io::Error::other)?;
+    Ok(Box::new(StreamOwned::new(connection, stream)))
+}

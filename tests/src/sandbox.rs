@@ -1,0 +1,365 @@
+//! Runs a real program as its user would: a folder of files, an environment with nothing else in it, a deadline, and everything
+//! that it said. Only what a process shows is used; nothing is linked.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::send;
+
+/// A program, its configuration folder and its environment. Can be run as often as wanted; the folder may be changed in between.
+pub struct Sandbox {
+    program: PathBuf,
+    folder: TempDir,
+    environment: BTreeMap<String, String>,
+    deadline: Duration,
+}
+
+impl Sandbox {
+    /// One of the workspace's programs, by its name, with an empty folder.
+    pub fn new(program: &str) -> Self {
+        let folder =
+            tempfile::Builder::new().prefix("init-test-").tempdir().expect("the temporary folder can be written");
+        fs::create_dir(folder.path().join("config")).expect("the new folder can be written");
+        let environment = BTreeMap::from([
+            ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),
+            ("LOG_FORMAT".to_owned(), "json".to_owned()),
+            ("CONFIG_DIR".to_owned(), folder.path().join("config").display().to_string()),
+        ]);
+        Self { program: program_path(program), folder, environment, deadline: Duration::from_mins(1) }
+    }
+
+    /// Writes bodies into the configuration folder: `("topics/orders.json", json!({…}))`.
+    #[must_use]
+    pub fn config(self, files: &[(&str, Value)]) -> Self {
+        for (path, body) in files {
+            self.write(path, format!("{body:#}"));
+        }
+        self
+    }
+
+    /// Sets one variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// How long a run may take before it is killed and the test fails; 60 s unless set.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Uses a folder as it is in place of the sandbox's own.
+    #[must_use]
+    pub fn config_from(self, folder: &Path) -> Self {
+        self.env("CONFIG_DIR", folder.display().to_string())
+    }
+
+    /// Sets or replaces one variable between runs.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.environment.insert(name.to_owned(), value.into());
+    }
+
+    /// Takes one variable out of the environment.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.remove(name);
+    }
+
+    /// Writes one file, as it is, into the configuration folder.
+    pub fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+        let path = self.config_dir().join(path);
+        let parent = path.parent().expect("a joined path has a parent");
+        fs::create_dir_all(parent).unwrap_or_else(|error| panic!("could not make {}: {error}", parent.display()));
+        fs::write(&path, text).unwrap_or_else(|error| panic!("could not write {}: {error}", path.display()));
+    }
+
+    /// Removes one file from the configuration folder.
+    pub fn remove(&self, path: &str) {
+        let path = self.config_dir().join(path);
+        fs::remove_file(&path).unwrap_or_else(|error| panic!("could not remove {}: {error}", path.display()));
+    }
+
+    /// The sandbox's own configuration folder.
+    pub fn config_dir(&self) -> PathBuf {
+        self.path("config")
+    }
+
+    /// A place beside the configuration folder, for a secret or a result file.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs the program to its end. `arguments` starts with the command, if any.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        self.spawn(arguments).wait()
+    }
+
+    /// Starts the program.
+    #[track_caller]
+    pub fn spawn(&self, arguments: &[&str]) -> Running {
+        let started = Instant::now();
+        let mut child = Command::new(&self.program)
+            .args(arguments)
+            .env_clear()
+            .envs(&self.environment)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("could not run {}: {error}", self.program.display()));
+        let stdout: ChildStdout = child.stdout.take().expect("stdout is piped");
+        let stderr: ChildStderr = child.stderr.take().expect("stderr is piped");
+        Running {
+            command: format!("{} {}", self.program.display(), arguments.join(" ")),
+            child,
+            stdout: Collected::start(stdout),
+            stderr: Collected::start(stderr),
+            started,
+            deadline: self.deadline,
+            peak: 0,
+        }
+    }
+}
+
+/// A program that may still be running. Dropped, it is killed.
+pub struct Running {
+    command: String,
+    child: Child,
+    stdout: Collected,
+    stderr: Collected,
+    started: Instant,
+    deadline: Duration,
+    peak: u64,
+}
+
+impl Running {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&mut self, signal: Signal) {
+        send(&mut self.child, signal);
+    }
+
+    /// Everything on stderr so far.
+    pub fn stderr_so_far(&self) -> String {
+        self.stderr.so_far()
+    }
+
+    /// Whether it has not ended yet.
+    pub fn running(&mut self) -> bool {
+        self.measure();
+        self.child.try_wait().expect("our own child can be asked").is_none()
+    }
+
+    /// Waits for its end; kills it and fails the test at the deadline.
+    #[track_caller]
+    pub fn wait(mut self) -> Run {
+        let status = loop {
+            self.measure();
+            if let Some(status) = self.child.try_wait().expect("our own child can be asked") {
+                break status;
+            }
+            if self.started.elapsed() > self.deadline {
+                drop(self.child.kill());
+                drop(self.child.wait());
+                panic!(
+                    "`{}` did not end within {:?}\n--- stdout\n{}\n--- stderr\n{}",
+                    self.command,
+                    self.deadline,
+                    self.stdout.all(),
+                    self.stderr.all()
+                );
+            }
+            crate::pause(Duration::from_millis(1));
+        };
+        let elapsed = self.started.elapsed();
+        let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
+        Run { command: std::mem::take(&mut self.command), status, stdout, stderr, elapsed, peak_rss: self.peak }
+    }
+
+    // VmHWM only grows, so the last look before the end is the peak but for what the last millisecond added. The kernel's own figure
+    // (wait4) cannot be used: it counts this process's memory too, which the child shares until it becomes the program.
+    fn measure(&mut self) {
+        let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.child.id())) else { return };
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        if let Some(kilobytes) = peak {
+            self.peak = self.peak.max(kilobytes * 1024);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A pipe that is read to its end on a thread, so that a program that says much never blocks.
+struct Collected {
+    text: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Collected {
+    fn start(mut pipe: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&text);
+        let reader = std::thread::spawn(move || {
+            let mut chunk = [0; 8192];
+            while let Ok(size @ 1..) = pipe.read(&mut chunk) {
+                shared.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&chunk[..size]);
+            }
+        });
+        Self { text, reader: Some(reader) }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.text.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+
+    fn all(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            drop(reader.join());
+        }
+        self.so_far()
+    }
+}
+
+/// What one run did and said.
+#[derive(Debug, Clone)]
+pub struct Run {
+    command: String,
+    status: ExitStatus,
+    /// All of stdout.
+    pub stdout: String,
+    /// All of stderr.
+    pub stderr: String,
+    /// From the start to the end, to a millisecond.
+    pub elapsed: Duration,
+    /// The most memory that was resident at once, in bytes.
+    pub peak_rss: u64,
+}
+
+impl Run {
+    /// The exit code; `None` when a signal ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The number of the signal that ended it.
+    pub fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+
+    /// Fails the test, showing everything that was said, unless the exit code is this.
+    #[track_caller]
+    pub fn expect_code(&self, code: i32) -> &Self {
+        assert_eq!(self.code(), Some(code), "{self}");
+        self
+    }
+
+    /// Fails the test, showing everything that was said, unless stderr contains this.
+    #[track_caller]
+    pub fn expect_stderr(&self, part: &str) -> &Self {
+        assert!(self.stderr.contains(part), "stderr lacks {part:?}\n{self}");
+        self
+    }
+
+    /// The log records: every line of stderr that is a JSON object.
+    pub fn records(&self) -> Vec<Value> {
+        self.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
+    }
+
+    /// The records with this `msg`.
+    pub fn records_saying(&self, message: &str) -> Vec<Value> {
+        self.records().into_iter().filter(|record| record["msg"] == message).collect()
+    }
+
+    /// The last record, which has to be `run finished`.
+    #[track_caller]
+    pub fn last(&self) -> Value {
+        let last = self.records().pop().unwrap_or_default();
+        assert_eq!(last["msg"], "run finished", "the last record is another\n{self}");
+        last
+    }
+
+    /// One field of the last record.
+    #[track_caller]
+    pub fn field(&self, name: &str) -> Value {
+        let last = self.last();
+        last.get(name).unwrap_or_else(|| panic!("the last record has no {name:?}\n{self}")).clone()
+    }
+
+    /// One number of the last record.
+    #[track_caller]
+    pub fn count(&self, name: &str) -> u64 {
+        self.field(name).as_u64().unwrap_or_else(|| panic!("{name:?} of the last record is no number\n{self}"))
+    }
+
+    /// `action` of each object's record, by `kind/name`.
+    pub fn actions(&self) -> BTreeMap<String, String> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let objects = self.records_saying("object").into_iter();
+        objects
+            .map(|object| (format!("{}/{}", text(&object["kind"]), text(&object["name"])), text(&object["action"])))
+            .collect()
+    }
+}
+
+impl std::fmt::Display for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { command, status, stdout, stderr, elapsed, .. } = self;
+        write!(f, "`{command}` ended after {elapsed:?}: {status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+    }
+}
+
+/// The binary of one of the workspace's programs: in `INIT_BIN_DIR` when that is set, else built (once a process) beside this test binary.
+pub fn program_path(program: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    if let Some(folder) = std::env::var_os("INIT_BIN_DIR").filter(|folder| !folder.is_empty()) {
+        let path = PathBuf::from(folder).join(program);
+        return path.canonicalize().unwrap_or_else(|error| panic!("INIT_BIN_DIR has no {}: {error}", path.display()));
+    }
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.entry(program.to_owned()).or_insert_with(|| build(program)).clone()
+}
+
+fn build(program: &str) -> PathBuf {
+    // <target>/debug/deps/<this>
+    let this = std::env::current_exe().expect("the running binary has a path");
+    let profile = this.ancestors().nth(2).expect("a test binary lies in <target>/<profile>/deps");
+    let target = profile.parent().expect("a profile's folder lies in the target folder");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--quiet", "--package", program, "--target-dir"])
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        command.arg("--release");
+    }
+    let output = command.output().expect("cargo runs this test, so it can be run");
+    assert!(output.status.success(), "could not build {program}:\n{}", String::from_utf8_lossy(&output.stderr));
+    profile.join(program)
+}

@@ -1,0 +1,216 @@
+//! Real Kafka: one broker or several, of the oldest and the newest supported version. The truth about it comes from Kafka's own Java client.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::{Nodes, prepare, script};
+use crate::kafka_wire::Connection;
+
+/// The versions that are tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// The oldest.
+    V3_9,
+    /// The newest that Maven Central carries.
+    V4_3,
+}
+
+impl Version {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V3_9, Self::V4_3];
+
+    /// Its number.
+    pub fn number(self) -> &'static str {
+        match self {
+            Self::V3_9 => "3.9.2",
+            Self::V4_3 => "4.3.1",
+        }
+    }
+}
+
+/// How a client may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// No encryption, no login; everybody may do everything.
+    Plain,
+    /// Login, no encryption.
+    Sasl,
+    /// Login and encryption.
+    SaslTls,
+    /// Encryption and a client certificate.
+    MutualTls,
+}
+
+impl Listener {
+    fn digit(self) -> u16 {
+        match self {
+            Self::Plain => 2,
+            Self::Sasl => 4,
+            Self::SaslTls => 5,
+            Self::MutualTls => 6,
+        }
+    }
+}
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    version: Version,
+    nodes: usize,
+    settings: Vec<String>,
+}
+
+impl Plan {
+    /// This many nodes in place of one.
+    #[must_use]
+    pub fn nodes(mut self, count: usize) -> Self {
+        self.nodes = count;
+        self
+    }
+
+    /// One line more in every node's `server.properties`.
+    #[must_use]
+    pub fn setting(mut self, line: &str) -> Self {
+        self.settings.push(line.to_owned());
+        self
+    }
+
+    /// Has the addresses, but starts nothing yet.
+    pub fn cold(self) -> Kafka {
+        prepare("kafka.sh", self.version.number());
+        let nodes = Nodes::new(self.nodes, "broker.log");
+        Kafka { version: self.version, settings: self.settings, nodes }
+    }
+
+    /// Starts all nodes and waits until they answer and know each other.
+    pub fn start(self) -> Kafka {
+        let kafka = self.cold();
+        kafka.launch();
+        kafka.wait_ready();
+        kafka
+    }
+}
+
+/// A Kafka cluster. Nodes are numbered from 1, as their broker ids are.
+pub struct Kafka {
+    version: Version,
+    settings: Vec<String>,
+    nodes: Nodes,
+}
+
+impl Kafka {
+    /// The super user on the SASL listeners, for all three mechanisms.
+    pub const ADMIN: (&str, &str) = ("admin", "admin-secret");
+    /// Who may log in by PLAIN and do nothing.
+    pub const LIMITED: (&str, &str) = ("limited", "limited-secret");
+
+    /// One broker of this version, to be refined.
+    pub fn of(version: Version) -> Plan {
+        Plan { version, nodes: 1, settings: Vec::new() }
+    }
+
+    /// One broker that the cases of a test binary use together; each with names of its own.
+    pub fn shared(version: Version) -> &'static Self {
+        static SHARED: [OnceLock<Kafka>; 2] = [const { OnceLock::new() }; 2];
+        SHARED[version as usize].get_or_init(|| Self::of(version).start())
+    }
+
+    /// Its version.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// `host:port` of all nodes, on the listener without login.
+    pub fn bootstrap(&self) -> String {
+        self.bootstrap_on(Listener::Plain)
+    }
+
+    /// `host:port` of all nodes on one listener.
+    pub fn bootstrap_on(&self, listener: Listener) -> String {
+        (1..=self.nodes.count()).map(|node| self.address(node, listener).to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    /// Where one node listens.
+    pub fn address(&self, node: usize, listener: Listener) -> SocketAddr {
+        self.nodes.node(node).ports.address(listener.digit())
+    }
+
+    /// Starts every node that does not run; does not wait.
+    pub fn launch(&self) {
+        (1..=self.nodes.count()).for_each(|node| self.launch_node(node));
+    }
+
+    /// Starts one node, if it does not run, with the data that it has; does not wait.
+    pub fn launch_node(&self, node: usize) {
+        let mut command = Command::new(script("kafka.sh"));
+        command.args(["start", self.version.number()]);
+        self.nodes.start(node, command, &self.settings);
+    }
+
+    /// Waits until every node answers and knows all of them.
+    pub fn wait_ready(&self) {
+        let count = self.nodes.count();
+        for node in 1..=count {
+            self.nodes.wait_for(node, Duration::from_mins(1), || {
+                self.brokers_known_to(node).is_ok_and(|known| known == count)
+            });
+        }
+    }
+
+    fn brokers_known_to(&self, node: usize) -> anyhow::Result<usize> {
+        let mut connection = Connection::open(self.address(node, Listener::Plain), Duration::from_secs(2))?;
+        let answer: MetadataResponse =
+            connection.call(&MetadataRequest::default().with_topics(Some(Vec::new())), 12)?;
+        Ok(answer.brokers.len())
+    }
+
+    /// Ends a node as `kill -9` does, and waits until it has gone.
+    pub fn kill(&self, node: usize) {
+        self.nodes.kill(node);
+    }
+
+    /// Ends a node in an orderly way, and waits until it has gone.
+    pub fn stop(&self, node: usize) {
+        self.nodes.stop(node);
+    }
+
+    /// Stops a node in its tracks: it accepts connections and answers nothing.
+    pub fn pause(&self, node: usize) {
+        self.nodes.signal(node, Signal::STOP);
+    }
+
+    /// Lets a paused node go on.
+    pub fn resume(&self, node: usize) {
+        self.nodes.signal(node, Signal::CONT);
+    }
+
+    /// The process id of a node that was started and not stopped.
+    pub fn process_id(&self, node: usize) -> Option<u32> {
+        self.nodes.id(node)
+    }
+
+    /// Asks through Kafka's own Java client: `["all"]`, `["records", "orders"]`; the head of `setup/kafka/Oracle.java` has the list.
+    #[track_caller]
+    pub fn oracle(&self, question: &[&str]) -> Value {
+        self.oracle_with(&self.bootstrap(), "", question)
+    }
+
+    /// The same on another listener, with the lines of a Java client's `.properties` file.
+    #[track_caller]
+    pub fn oracle_with(&self, bootstrap: &str, properties: &str, question: &[&str]) -> Value {
+        let file = self.nodes.folder.path().join("client.properties");
+        std::fs::write(&file, properties).expect("the server's folder can be written");
+        let mut command = Command::new(script("kafka.sh"));
+        command.args(["oracle", self.version.number(), bootstrap]).args(question).env("ORACLE_CONFIG", file);
+        let output = command.output().expect("bash is there");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "Kafka's own client failed on {question:?}: {said}");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
+    }
+}
