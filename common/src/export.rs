@@ -1,0 +1,86 @@
+//! `export`: what the server holds, written as files that `apply` finds unchanged. Only names and files; bodies come from the kinds.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::exit::Reason;
+use crate::files::encode;
+use crate::kind::Kind;
+use crate::output;
+use crate::run::Ended;
+
+/// The folder must be empty or not there yet: nothing of the user's is ever overwritten.
+pub fn check_folder(folder: &Path) -> Result<(), String> {
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(format!("{} is not empty: export writes to a new folder", folder.display())),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))
+        }
+        Err(error) => Err(format!("cannot read {}: {error}", folder.display())),
+    }
+}
+
+/// Exports the kinds named, or all but `indices`, which only data would make worth having.
+pub fn run(kinds: &mut [Box<dyn Kind>], only: &[String], folder: &Path) -> Ended {
+    let mut placeholders = BTreeSet::new();
+    let mut files = 0;
+    for kind in kinds {
+        let name = kind.name();
+        let wanted = if only.is_empty() { name != "indices" } else { only.iter().any(|only| only == name) };
+        if !wanted {
+            continue;
+        }
+        let exported = match kind.export() {
+            Ok(exported) => exported,
+            Err(failure) => {
+                let reason = crate::run::reason_of(failure.class);
+                return (reason, Some(format!("cannot export {name}: {failure}")));
+            }
+        };
+        for object in exported {
+            let encoded: Vec<String> = object.path.iter().map(|part| encode(part)).collect();
+            let path = encoded.iter().fold(folder.to_owned(), |path, part| path.join(part));
+            let parent = path.parent().unwrap_or(folder);
+            let written = std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, object.text));
+            if let Err(error) = written {
+                return (Reason::Internal, Some(format!("cannot write {}: {error}", path.display())));
+            }
+            files += 1;
+            placeholders.extend(object.placeholders);
+        }
+    }
+    output::info("exported").field("files", files).field("folder", folder.display().to_string()).emit();
+    let lines: String = placeholders.iter().map(|name| format!("{name}\n")).collect();
+    let _ = output::print(&lines);
+    (Reason::Ok, None)
+}
+
+/// The environment variable that stands for a secret: `<KIND>_<NAME>_<FIELD>` in capitals.
+#[must_use]
+pub fn placeholder(kind: &str, name: &str, field: &str) -> String {
+    let upper = |text: &str| -> String {
+        text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
+    };
+    format!("{}_{}_{}", upper(kind), upper(name), upper(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_variable_names() {
+        assert_eq!(placeholder("users", "app-1", "password"), "USERS_APP_1_PASSWORD");
+    }
+
+    #[test]
+    fn a_folder_with_anything_in_it_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        assert_eq!(check_folder(folder.path()), Ok(()));
+        assert_eq!(check_folder(&folder.path().join("new/deep")), Ok(()));
+        assert!(check_folder(folder.path()).is_err());
+    }
+}

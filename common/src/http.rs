@@ -1,0 +1,608 @@
+//! The HTTP client of os-init, grafana-init and the telemetry: bounded, counted, classified.
+//!
+//! A read is tried again inside; a write only when it surely was not done. Everything else about a write comes back as a
+//! [`Failure`] whose class the runner acts on. What a status means for a service is told by its [`Dialect`].
+
+use std::io::Read;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use base64::Engine;
+use ureq::http::{Method, Request};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+
+use crate::change::{Class, Failure};
+use crate::net::{self, ConnectError};
+use crate::output;
+use crate::retry::{Backoff, Deadline, pause};
+use crate::settings::{Login, Server, Tls};
+use crate::tls;
+
+/// What was sent, counted for the last record.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Requests of any kind.
+    pub requests: AtomicU64,
+    /// Requests that may change the server.
+    pub writes: AtomicU64,
+    /// Requests that were sent again.
+    pub retries: AtomicU64,
+}
+
+/// The limits of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `REQUEST_TIMEOUT`.
+    pub request: Duration,
+    /// `MAX_RETRIES`.
+    pub retries: u32,
+}
+
+/// How a service's answers are to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Dialect {
+    /// A class for a status and body where the usual table is wrong.
+    pub judge: fn(call: &Call, status: u16, body: &str) -> Option<Class>,
+    /// The server's own words out of an error body.
+    pub explain: fn(body: &str) -> Option<String>,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The method.
+    pub method: Method,
+    /// Path and query below the base URL, beginning with `/`, already encoded.
+    pub path: String,
+    /// The body.
+    pub body: Option<Vec<u8>>,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// Statuses that are answers, though not 2xx.
+    pub accept: Vec<u16>,
+    /// Whether it may change the server.
+    pub writes: bool,
+    /// The longest answer that is read.
+    pub limit: u64,
+}
+
+/// The longest answer about one object.
+pub const OBJECT_LIMIT: u64 = 10 * 1024 * 1024;
+/// The longest answer that lists objects.
+pub const LIST_LIMIT: u64 = 64 * 1024 * 1024;
+/// The longest answer to a probe.
+pub const PROBE_LIMIT: u64 = 64 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A `Retry-After` longer than this is not waited for, whatever time is left.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+impl Call {
+    fn new(method: Method, path: impl Into<String>) -> Self {
+        let writes = method != Method::GET && method != Method::HEAD;
+        Self {
+            method,
+            path: path.into(),
+            body: None,
+            headers: Vec::new(),
+            accept: Vec::new(),
+            writes,
+            limit: OBJECT_LIMIT,
+        }
+    }
+
+    /// A GET.
+    pub fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    /// A PUT with a JSON body.
+    pub fn put(path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+        Self::new(Method::PUT, path).body(body)
+    }
+
+    /// A POST with a JSON body.
+    pub fn post(path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+        Self::new(Method::POST, path).body(body)
+    }
+
+    /// A PATCH with a JSON body.
+    pub fn patch(path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+        Self::new(Method::PATCH, path).body(body)
+    }
+
+    fn body(self, body: impl Into<Vec<u8>>) -> Self {
+        let call = Self { body: Some(body.into()), ..self };
+        call.header("content-type", "application/json")
+    }
+
+    /// One more header; a second one of the same name replaces the first.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.retain(|(known, _)| *known != name);
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Takes a status other than 2xx as an answer.
+    #[must_use]
+    pub fn accept(mut self, status: u16) -> Self {
+        self.accept.push(status);
+        self
+    }
+
+    /// A POST that only asks (`_simulate`, say).
+    #[must_use]
+    pub fn reads(self) -> Self {
+        Self { writes: false, ..self }
+    }
+
+    /// Reads an answer of at most so many bytes.
+    #[must_use]
+    pub fn at_most(self, limit: u64) -> Self {
+        Self { limit, ..self }
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The body as text.
+    pub body: String,
+    /// `Content-Type`, empty if there was none.
+    pub content_type: String,
+    /// `Location` of a redirect.
+    pub location: Option<String>,
+    /// `Retry-After`, as a time from now.
+    pub retry_after: Option<Duration>,
+}
+
+impl Reply {
+    /// Whether the body looks like a web page: a login page or a proxy, not an API.
+    #[must_use]
+    pub fn is_html(&self) -> bool {
+        self.content_type.starts_with("text/html")
+            || self.body.trim_start().starts_with("<!")
+            || self.body.trim_start().starts_with("<html")
+    }
+
+    /// The body as JSON; an answer that is none is nothing to go on.
+    pub fn json(&self) -> Result<serde_json::Value, Failure> {
+        serde_json::from_str(&self.body).map_err(|error| {
+            let what = if self.is_html() { "a web page".to_owned() } else { format!("{:?}", shorten(&self.body)) };
+            Failure::fatal(format!(
+                "the server answered status {} with {what} where JSON was expected ({error})",
+                self.status
+            ))
+        })
+    }
+}
+
+/// What became of one attempt.
+#[derive(Debug)]
+pub enum Attempt {
+    /// An answer, of whatever status.
+    Answered(Reply),
+    /// No connection: the request was not sent.
+    NotSent(String),
+    /// Cannot come about however often it is tried: a certificate, a URL.
+    Impossible(String),
+    /// The connection ended or time ran out after sending: it may have been done.
+    Lost(String),
+    /// Something answered that is not HTTP, or too much of it.
+    Nonsense(String),
+}
+
+/// A client of one server (or of several equal ones).
+pub struct Client {
+    agent: ureq::Agent,
+    bases: Vec<String>,
+    current: AtomicUsize,
+    authorization: Mutex<Option<String>>,
+    headers: Vec<(&'static str, String)>,
+    limits: Limits,
+    dialect: Dialect,
+    counters: Arc<Counters>,
+    deadline: Mutex<Deadline>,
+}
+
+impl Client {
+    /// A client; no connection is made. Fails on unreadable certificates.
+    pub fn new(server: &Server, limits: Limits, dialect: Dialect, counters: Arc<Counters>) -> Result<Self> {
+        let config = ureq::Agent::config_builder()
+            .proxy(None)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(concat!("init-sidecars/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_await_100(None)
+            .input_buffer_size(32 * 1024)
+            .output_buffer_size(32 * 1024)
+            .tls_config(tls_config(&server.tls)?)
+            .build();
+        Ok(Self {
+            agent: ureq::Agent::with_parts(config, DefaultConnector::default(), Names),
+            bases: server.urls.clone(),
+            current: AtomicUsize::new(0),
+            authorization: Mutex::new(authorization(&server.login)),
+            headers: Vec::new(),
+            limits,
+            dialect,
+            counters,
+            deadline: Mutex::new(Deadline::after(Duration::MAX)),
+        })
+    }
+
+    /// A client of the same server that sends one more header with each request.
+    #[must_use]
+    pub fn with_header(&self, name: &'static str, value: impl Into<String>) -> Self {
+        let mut headers = self.headers.clone();
+        headers.push((name, value.into()));
+        Self { headers, ..self.copy() }
+    }
+
+    /// A client of the same server that logs in differently.
+    #[must_use]
+    pub fn with_login(&self, login: &Login) -> Self {
+        Self { authorization: Mutex::new(authorization(login)), ..self.copy() }
+    }
+
+    fn copy(&self) -> Self {
+        Self {
+            agent: self.agent.clone(),
+            bases: self.bases.clone(),
+            current: AtomicUsize::new(self.current.load(Ordering::Relaxed)),
+            authorization: Mutex::new(self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+            headers: self.headers.clone(),
+            limits: self.limits,
+            dialect: self.dialect,
+            counters: self.counters.clone(),
+            deadline: Mutex::new(self.deadline()),
+        }
+    }
+
+    /// From now on logs in differently: the caller's own password was just changed.
+    pub fn log_in_as(&self, login: &Login) {
+        *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) = authorization(login);
+    }
+
+    /// Every request from now on ends by the deadline.
+    pub fn set_deadline(&self, deadline: Deadline) {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+    }
+
+    /// The deadline in force.
+    #[must_use]
+    pub fn deadline(&self) -> Deadline {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The base URL in use.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        let current = self.current.load(Ordering::Relaxed);
+        self.bases.get(current % self.bases.len().max(1)).map_or("", String::as_str)
+    }
+
+    /// Goes on with the next of the servers given.
+    pub fn next_base(&self) {
+        self.current.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Sends a request, again where the table below allows, and returns a good or accepted answer.
+    pub fn send(&self, call: &Call) -> Result<Reply, Failure> {
+        let deadline = self.deadline();
+        let mut backoff = Backoff::default();
+        loop {
+            if deadline.passed() {
+                return Err(Failure::new(
+                    Class::Timeout,
+                    format!("{} {}: APPLY_TIMEOUT has run out", call.method, call.path),
+                ));
+            }
+            let attempt = self.attempt(call, self.limits.request.min(deadline.left()));
+            let failure = match self.judge(call, attempt) {
+                Ok(reply) => return Ok(reply),
+                Err(failure) => failure,
+            };
+            let again = match failure.class {
+                Class::Again => true,
+                Class::Ambiguous => !call.writes,
+                Class::Auth | Class::Rejected | Class::Fatal | Class::Timeout => false,
+            };
+            if !again || backoff.tries() >= self.limits.retries {
+                return Err(failure);
+            }
+            if failure.after.is_some_and(|after| after > LONGEST_RETRY_AFTER || after >= deadline.left()) {
+                return Err(failure);
+            }
+            let rest = backoff.next(failure.after);
+            if rest >= deadline.left() {
+                return Err(Failure { class: Class::Timeout, ..failure }.context("APPLY_TIMEOUT has run out"));
+            }
+            self.counters.retries.fetch_add(1, Ordering::Relaxed);
+            output::debug("trying again")
+                .field("request", format!("{} {}", call.method, call.path))
+                .field("reason", failure.message)
+                .emit();
+            pause(rest, deadline);
+        }
+    }
+
+    /// The decision table. 409 and the like are for the service's [`Dialect`].
+    fn judge(&self, call: &Call, attempt: Attempt) -> Result<Reply, Failure> {
+        let (class, why) = match attempt {
+            Attempt::Answered(reply) => return self.judge_answer(call, reply),
+            Attempt::NotSent(why) => {
+                self.next_base();
+                (Class::Again, why)
+            }
+            Attempt::Impossible(why) | Attempt::Nonsense(why) => (Class::Fatal, why),
+            Attempt::Lost(why) => {
+                self.next_base();
+                (Class::Ambiguous, why)
+            }
+        };
+        Err(Failure::new(class, format!("{} {}: {why}", call.method, call.path)))
+    }
+
+    fn judge_answer(&self, call: &Call, reply: Reply) -> Result<Reply, Failure> {
+        let status = reply.status;
+        if (200..300).contains(&status) || call.accept.contains(&status) {
+            if reply.is_html() {
+                let message = format!(
+                    "{} {}: answered with a web page, not with the API's JSON: does a proxy or login page stand in between?",
+                    call.method, call.path
+                );
+                return Err(Failure::fatal(message));
+            }
+            return Ok(reply);
+        }
+        let class = (self.dialect.judge)(call, status, &reply.body).unwrap_or(match status {
+            401 | 403 => Class::Auth,
+            408 | 425 | 429 => Class::Again,
+            500 | 502..=504 => Class::Ambiguous,
+            400..=499 => Class::Rejected,
+            _ => Class::Fatal,
+        });
+        let words = (self.dialect.explain)(&reply.body).unwrap_or_else(|| shorten(&reply.body));
+        let words = if words.is_empty() { String::new() } else { format!(": {words}") };
+        let to = reply.location.map(|location| format!(" to {location}")).unwrap_or_default();
+        let message = format!("{} {}: status {status}{to}{words}", call.method, call.path);
+        let asked = reply.retry_after.filter(|after| *after > LONGEST_RETRY_AFTER || *after >= self.deadline().left());
+        let message = match asked {
+            Some(after) => format!("{message} (Retry-After asks for {} s, more than is left)", after.as_secs()),
+            None => message,
+        };
+        Err(Failure { class, message, after: reply.retry_after })
+    }
+
+    /// Sends once, whatever comes of it, within the time given.
+    pub fn attempt(&self, call: &Call, limit: Duration) -> Attempt {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        if call.writes {
+            self.counters.writes.fetch_add(1, Ordering::Relaxed);
+        }
+        let base = self.base();
+        let url = format!("{base}{}", call.path);
+        let mut request = Request::builder().method(call.method.clone()).uri(&url);
+        let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(value) = authorization {
+            request = request.header("authorization", value);
+        }
+        for (name, value) in self.headers.iter().chain(&call.headers) {
+            request = request.header(*name, value);
+        }
+        let request = match request.body(call.body.clone().unwrap_or_default()) {
+            Ok(request) => request,
+            Err(error) => return Attempt::Impossible(format!("cannot be sent: {error}")),
+        };
+        let host = host_of(base);
+        let sent = if call.body.is_some() {
+            let request = self.agent.configure_request(request).timeout_global(Some(limit)).build();
+            self.agent.run(request)
+        } else {
+            let request = self.agent.configure_request(request.map(|_| ())).timeout_global(Some(limit)).build();
+            self.agent.run(request)
+        };
+        match sent {
+            Ok(response) => read_answer(response, call.limit, &host),
+            Err(error) => trouble(&error, &host, base.starts_with("https:")),
+        }
+    }
+}
+
+fn read_answer(response: ureq::http::Response<ureq::Body>, limit: u64, host: &str) -> Attempt {
+    let (head, body) = response.into_parts();
+    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    if let Some(length) = body.content_length().filter(|length| *length > limit) {
+        return Attempt::Nonsense(format!("{host} answered with {length} bytes, more than the {limit} that are read"));
+    }
+    let mut bytes = Vec::new();
+    if let Err(error) = body.into_reader().take(limit + 1).read_to_end(&mut bytes) {
+        return Attempt::Lost(format!("the connection to {host} broke in the middle of the answer: {error}"));
+    }
+    if bytes.len() as u64 > limit {
+        return Attempt::Nonsense(format!("{host} answered with more than the {limit} bytes that are read"));
+    }
+    Attempt::Answered(Reply {
+        status: head.status.as_u16(),
+        body: String::from_utf8_lossy(&bytes).into_owned(),
+        content_type: header("content-type").unwrap_or_default(),
+        location: header("location"),
+        retry_after: header("retry-after").and_then(|text| retry_after(&text, SystemTime::now())),
+    })
+}
+
+/// The one table of what can go wrong below HTTP.
+fn trouble(error: &ureq::Error, host: &str, https: bool) -> Attempt {
+    use std::io::ErrorKind as Kind;
+    use ureq::Error as E;
+    use ureq::Timeout as T;
+    match error {
+        E::Timeout(T::Resolve) => Attempt::NotSent(format!("cannot look up {host}: the name server does not answer")),
+        E::Timeout(T::Connect) => Attempt::NotSent(format!("{host} does not answer (connection timed out)")),
+        E::Timeout(_) => Attempt::Lost(format!("{host} accepted the connection but did not answer in time")),
+        E::HostNotFound => Attempt::NotSent(format!("cannot look up {host}: unknown name")),
+        E::Other(inner) => match inner.downcast_ref::<ConnectError>() {
+            Some(why) => Attempt::NotSent(why.to_string()),
+            None => Attempt::Lost(format!("{host}: {inner}")),
+        },
+        E::Rustls(inner) => of_tls(inner, host),
+        E::Io(io) => match (tls::inside(io), io.kind()) {
+            (Some(inner), _) => of_tls(inner, host),
+            (None, Kind::ConnectionRefused) => {
+                Attempt::NotSent(format!("nothing listens at {host} (connection refused)"))
+            }
+            (None, Kind::TimedOut | Kind::WouldBlock) => Attempt::Lost(format!("{host} did not answer in time")),
+            (None, Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::AddrNotAvailable) => {
+                Attempt::NotSent(format!("cannot reach {host}: {io}"))
+            }
+            (None, Kind::UnexpectedEof | Kind::ConnectionReset | Kind::BrokenPipe | Kind::ConnectionAborted) => {
+                let hint = if https { "" } else { "; if it expects TLS, the URL must begin with https://" };
+                Attempt::Lost(format!("{host} closed the connection without an answer{hint}"))
+            }
+            (None, _) => Attempt::Lost(format!("{host}: {io}")),
+        },
+        E::ConnectionFailed => Attempt::NotSent(format!("cannot connect to {host}")),
+        E::Protocol(inner) => {
+            let hint = if https { "" } else { " (if it expects TLS, the URL must begin with https://)" };
+            Attempt::Nonsense(format!("{host} does not answer with HTTP{hint}: {inner}"))
+        }
+        E::LargeResponseHeader(..) => Attempt::Nonsense(format!("{host} answered with headers that are too long")),
+        E::Http(_) | E::BadUri(_) | E::Tls(_) | E::Pem(_) => Attempt::Impossible(format!("{host}: {error}")),
+        other => Attempt::Lost(format!("{host}: {other}")),
+    }
+}
+
+fn of_tls(error: &rustls::Error, host: &str) -> Attempt {
+    let (why, hopeless) = tls::explain(error);
+    // The handshake comes before the request: nothing was sent.
+    if hopeless { Attempt::Impossible(format!("{host}: {why}")) } else { Attempt::NotSent(format!("{host}: {why}")) }
+}
+
+fn host_of(base: &str) -> String {
+    let rest = base.split_once("://").map_or(base, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest).to_owned()
+}
+
+/// `Retry-After`: seconds, or a date; never negative.
+fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
+}
+
+/// Enough of a body to recognize it by.
+#[must_use]
+pub fn shorten(body: &str) -> String {
+    let body = body.split_whitespace().collect::<Vec<_>>().join(" ");
+    if body.len() <= 300 { body } else { format!("{}…", &body[..body.floor_char_boundary(300)]) }
+}
+
+fn authorization(login: &Login) -> Option<String> {
+    match login {
+        Login::Anonymous => None,
+        Login::Basic(user, password) => {
+            let pair = format!("{user}:{}", password.reveal());
+            Some(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
+        }
+        Login::Bearer(token) => Some(format!("Bearer {}", token.reveal())),
+    }
+}
+
+fn tls_config(tls: &Tls) -> Result<ureq::tls::TlsConfig> {
+    use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+    let material = tls::read(tls)?;
+    let own = |der: &[u8]| Certificate::from_der(der).to_owned();
+    let mut builder = TlsConfig::builder().disable_verification(tls.insecure);
+    if let Some(roots) = material.roots {
+        let roots: Vec<Certificate<'static>> = roots.iter().map(|der| own(der)).collect();
+        builder = builder.root_certs(RootCerts::Specific(Arc::new(roots)));
+    }
+    if let (Some((chain, _)), Some(path)) = (&material.client, &tls.key_file) {
+        let chain: Vec<Certificate<'static>> = chain.iter().map(|der| own(der)).collect();
+        let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let key =
+            PrivateKey::from_pem(&pem).with_context(|| format!("{} holds no usable private key", path.display()))?;
+        builder = builder.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
+    }
+    Ok(builder.build())
+}
+
+/// Looks names up by [`net::resolve`].
+#[derive(Debug)]
+struct Names;
+
+impl Resolver for Names {
+    fn resolve(
+        &self,
+        uri: &ureq::http::Uri,
+        _: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
+        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+        let found = net::resolve(host, port, *timeout.after).map_err(|error| ureq::Error::Other(Box::new(error)))?;
+        let mut addresses = self.empty();
+        for address in found.into_iter().take(16) {
+            addresses.push(address);
+        }
+        Ok(addresses)
+    }
+}
+
+/// Runs `work` on each item, a few at a time, and returns the results in order.
+pub fn parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let results: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(items.len()) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { return };
+                    let result = work(item);
+                    *results[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+                }
+            });
+        }
+    });
+    let taken = |slot: Mutex<Option<R>>| slot.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.into_iter().map(|slot| taken(slot).expect("every item was worked on")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        assert_eq!(retry_after("3", now), Some(Duration::from_secs(3)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now), Some(Duration::from_secs(60)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon", now), None);
+    }
+
+    #[test]
+    fn parallel_keeps_the_order() {
+        let items: Vec<usize> = (0..100).collect();
+        assert_eq!(parallel(&items, 4, |n| n * 2), items.iter().map(|n| n * 2).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_second_header_of_a_name_replaces_the_first() {
+        let call = Call::post("/x", "{}").header("content-type", "text/plain");
+        assert_eq!(call.headers, [("content-type", "text/plain".to_owned())]);
+        assert!(call.writes && !call.reads().writes);
+    }
+}

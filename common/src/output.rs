@@ -1,0 +1,466 @@
+//! Records: what the program says, in `json`, `logfmt` or `text`, on stderr, and kept for the push at the end.
+//! Every line passes the mask. Which events deserve a record is not decided here.
+
+use std::collections::VecDeque;
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use log::Level;
+use serde_json::Value;
+
+use crate::secret::mask;
+
+/// How records look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One flat JSON object a line.
+    Json,
+    /// `key=value` pairs.
+    Logfmt,
+    /// For people.
+    Text,
+}
+
+/// What every record says of its run.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The program's name.
+    pub app: &'static str,
+    /// The program's version.
+    pub version: &'static str,
+    /// Random, one per run.
+    pub run_id: String,
+    /// `INSTANCE`, if set.
+    pub instance: Option<String>,
+}
+
+struct Output {
+    origin: Origin,
+    state: Mutex<State>,
+}
+
+struct State {
+    format: Format,
+    level: log::LevelFilter,
+    color: bool,
+    progress: bool,
+    progress_shown: bool,
+    kept: VecDeque<Kept>,
+    kept_bytes: usize,
+    dropped: usize,
+}
+
+/// One record kept for Loki: its time in nanoseconds since 1970 and its JSON line.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Nanoseconds since 1970.
+    pub at: u128,
+    /// The record as a JSON line.
+    pub line: String,
+}
+
+static OUTPUT: OnceLock<Output> = OnceLock::new();
+
+/// A line is under 8 kB: Docker splits at 16 kB, and collectors mishandle the parts.
+const LINE_LIMIT: usize = 8000;
+/// At most this much is kept for Loki; the oldest go first, the last record never.
+const KEPT_LIMIT: usize = 512 * 1024;
+
+/// Starts the output: called once, before anything is said. Until `configure`, records come as JSON to a pipe, text to a terminal.
+pub fn start(origin: Origin) {
+    let terminal = std::io::stderr().is_terminal();
+    let state = State {
+        format: if terminal { Format::Text } else { Format::Json },
+        level: log::LevelFilter::Info,
+        color: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        progress: terminal,
+        progress_shown: false,
+        kept: VecDeque::new(),
+        kept_bytes: 0,
+        dropped: 0,
+    };
+    // A second call would be a mistake of ours; the first one stays in force.
+    let _ = OUTPUT.set(Output { origin, state: Mutex::new(state) });
+}
+
+/// Sets format and level once the settings are known.
+pub fn configure(format: Option<Format>, level: log::LevelFilter) {
+    with(|_, state| {
+        if let Some(format) = format {
+            state.format = format;
+        }
+        state.level = level;
+    });
+}
+
+/// The format in force.
+#[must_use]
+pub fn format() -> Format {
+    with(|_, state| state.format).unwrap_or(Format::Json)
+}
+
+/// The records kept so far, oldest first, and how many did not fit.
+#[must_use]
+pub fn kept() -> (Vec<Kept>, usize) {
+    with(|_, state| (state.kept.iter().cloned().collect(), state.dropped)).unwrap_or_default()
+}
+
+/// This run's origin, once started.
+#[must_use]
+pub fn origin() -> Option<&'static Origin> {
+    OUTPUT.get().map(|output| &output.origin)
+}
+
+fn with<T>(act: impl FnOnce(&Origin, &mut State) -> T) -> Option<T> {
+    let output = OUTPUT.get()?;
+    let mut state = output.state.lock().unwrap_or_else(PoisonError::into_inner);
+    Some(act(&output.origin, &mut state))
+}
+
+/// A record under construction.
+#[must_use]
+pub struct Record {
+    level: Level,
+    always: bool,
+    fields: Vec<(String, Value)>,
+}
+
+/// A record of level `info`.
+pub fn info(msg: &str) -> Record {
+    Record::new(Level::Info, msg)
+}
+
+/// A record of level `warn`.
+pub fn warn(msg: &str) -> Record {
+    Record::new(Level::Warn, msg)
+}
+
+/// A record of level `error`.
+pub fn error(msg: &str) -> Record {
+    Record::new(Level::Error, msg)
+}
+
+/// A record of level `debug`.
+pub fn debug(msg: &str) -> Record {
+    Record::new(Level::Debug, msg)
+}
+
+impl Record {
+    /// A record of any level.
+    pub fn new(level: Level, msg: &str) -> Self {
+        Self { level, always: false, fields: vec![("msg".into(), msg.into())] }
+    }
+
+    /// Adds a field: a scalar under a name in `snake_case`.
+    pub fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.fields.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a field if there is a value.
+    pub fn maybe(self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.field(name, value),
+            None => self,
+        }
+    }
+
+    /// Prints it whatever `LOG_LEVEL` says.
+    pub fn always(mut self) -> Self {
+        self.always = true;
+        self
+    }
+
+    /// Says it on stderr and keeps it for the push.
+    pub fn emit(self) {
+        self.keep();
+        self.say();
+    }
+
+    /// Keeps it for the push, without saying it yet.
+    pub fn keep(&self) {
+        with(|origin, state| {
+            if self.always || self.level <= state.level {
+                let now = SystemTime::now();
+                keep(state, now, json(&self.pairs(origin, now)));
+            }
+        });
+    }
+
+    /// Says it on stderr.
+    pub fn say(&self) {
+        with(|origin, state| {
+            if !self.always && self.level > state.level {
+                return;
+            }
+            let now = SystemTime::now();
+            let line = match state.format {
+                Format::Json => json(&self.pairs(origin, now)),
+                Format::Logfmt => logfmt(&self.pairs(origin, now)),
+                Format::Text => self.text(now, state.color),
+            };
+            let clear = if std::mem::take(&mut state.progress_shown) { "\r\x1b[K" } else { "" };
+            // Nobody may be reading stderr any more; that must not change what the run does.
+            let _ = writeln!(std::io::stderr().lock(), "{clear}{line}");
+        });
+    }
+
+    /// The record as one line for stdout: logfmt where that is the format in force, else JSON.
+    #[must_use]
+    pub fn line(&self) -> String {
+        with(|origin, state| {
+            let pairs = self.pairs(origin, SystemTime::now());
+            if state.format == Format::Logfmt { logfmt(&pairs) } else { json(&pairs) }
+        })
+        .unwrap_or_default()
+    }
+
+    /// The record as one JSON line, whatever the format in force.
+    #[must_use]
+    pub fn json_line(&self) -> String {
+        with(|origin, _| json(&self.pairs(origin, SystemTime::now()))).unwrap_or_default()
+    }
+
+    /// All fields in the order printed, secrets masked, long ones cut until the line is under its limit.
+    fn pairs(&self, origin: &Origin, now: SystemTime) -> Vec<(String, Value)> {
+        let mut limit = LINE_LIMIT;
+        loop {
+            let pairs = self.pairs_cut(origin, now, limit);
+            if limit < 32 || json(&pairs).len().max(logfmt(&pairs).len()) <= LINE_LIMIT {
+                return pairs;
+            }
+            limit /= 2;
+        }
+    }
+
+    fn pairs_cut(&self, origin: &Origin, now: SystemTime, limit: usize) -> Vec<(String, Value)> {
+        let own = |name: &str, value: &str| (name.to_owned(), Value::from(value));
+        let mut pairs = vec![own("ts", &timestamp(now)), own("level", &self.level.as_str().to_lowercase())];
+        let mut fields = self.fields.iter().map(|(name, value)| match value {
+            Value::String(text) => (name.clone(), cut(&mask(text), limit).into()),
+            other => (name.clone(), other.clone()),
+        });
+        pairs.extend(fields.next());
+        pairs.extend([own("app", origin.app), own("version", origin.version), own("run_id", &origin.run_id)]);
+        pairs.extend(origin.instance.as_deref().map(|instance| own("instance", instance)));
+        pairs.extend(fields);
+        pairs
+    }
+
+    fn text(&self, now: SystemTime, color: bool) -> String {
+        let (paint, off) = match (color, self.level) {
+            (false, _) => ("", ""),
+            (true, Level::Error) => ("\x1b[31m", "\x1b[0m"),
+            (true, Level::Warn) => ("\x1b[33m", "\x1b[0m"),
+            (true, Level::Info) => ("\x1b[32m", "\x1b[0m"),
+            (true, _) => ("\x1b[2m", "\x1b[0m"),
+        };
+        let clock = timestamp(now).get(11..19).unwrap_or_default().to_owned();
+        format!("{clock} {paint}{:<5}{off} {}", self.level, cut(&mask(&self.sentence()), LINE_LIMIT))
+    }
+
+    /// What a person reads: the message, and each field that adds to it.
+    fn sentence(&self) -> String {
+        let get = |name: &str| self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
+        let text = |name: &str| get(name).map(plain);
+        let msg = text("msg").unwrap_or_default();
+        match msg.as_str() {
+            "object" => {
+                let org = text("org").map(|org| format!("orgs/{org}/")).unwrap_or_default();
+                let mut line = format!(
+                    "{:<9} {org}{}/{}",
+                    text("action").unwrap_or_default(),
+                    text("kind").unwrap_or_default(),
+                    text("name").unwrap_or_default()
+                );
+                for name in ["detail", "error"] {
+                    if let Some(more) = text(name) {
+                        line += &format!("  {more}");
+                    }
+                }
+                if let Some(ms) = get("duration_ms").and_then(Value::as_u64).filter(|ms| *ms >= 100) {
+                    line += &format!("  ({ms} ms)");
+                }
+                line
+            }
+            "run finished" => crate::report::summary(&text),
+            _ => {
+                let mut line = msg;
+                for (name, value) in self.fields.iter().skip(1) {
+                    match name.as_str() {
+                        "reason" | "error" | "detail" => line += &format!(": {}", plain(value)),
+                        _ => line += &format!(" {name}={}", plain(value)),
+                    }
+                }
+                line
+            }
+        }
+    }
+}
+
+fn keep(state: &mut State, now: SystemTime, line: String) {
+    let at = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    state.kept_bytes += line.len();
+    state.kept.push_back(Kept { at, line });
+    while state.kept_bytes > KEPT_LIMIT && state.kept.len() > 1 {
+        let oldest = state.kept.pop_front().map_or(0, |kept| kept.line.len());
+        state.kept_bytes -= oldest;
+        state.dropped += 1;
+    }
+}
+
+/// Whether what goes to stdout is colored.
+#[must_use]
+pub fn stdout_color() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// The wall-clock time as it stands in records.
+#[must_use]
+pub fn now() -> String {
+    timestamp(SystemTime::now())
+}
+
+/// Shows how far long work has come, on a terminal only; the next record takes its place.
+pub fn progress(text: &str) {
+    with(|_, state| {
+        if state.progress && state.format == Format::Text {
+            let mut stderr = std::io::stderr().lock();
+            let _ = write!(stderr, "\r\x1b[K{}", cut(&mask(text), 100));
+            let _ = stderr.flush();
+            state.progress_shown = true;
+        }
+    });
+}
+
+/// Removes the progress line.
+pub fn progress_done() {
+    with(|_, state| {
+        if std::mem::take(&mut state.progress_shown) {
+            let mut stderr = std::io::stderr().lock();
+            let _ = write!(stderr, "\r\x1b[K");
+            let _ = stderr.flush();
+        }
+    });
+}
+
+/// Prints what a command was asked for, on stdout, masked. An error means that nobody reads.
+pub fn print(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(mask(text).as_bytes())?;
+    stdout.flush()
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn cut(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    format!("{}… (cut, {} bytes)", &text[..text.floor_char_boundary(limit)], text.len())
+}
+
+fn timestamp(now: SystemTime) -> String {
+    jiff::Timestamp::try_from(now).map_or_else(|_| "1970-01-01T00:00:00Z".into(), |ts| format!("{ts:.3}"))
+}
+
+fn json(pairs: &[(String, Value)]) -> String {
+    let fields: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{}:{value}", Value::from(name.as_str()))).collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+fn logfmt(pairs: &[(String, Value)]) -> String {
+    let fields: Vec<String> = pairs
+        .iter()
+        .map(|(name, value)| {
+            let text = plain(value);
+            let bare = !text.is_empty() && text.chars().all(|c| c > ' ' && !matches!(c, '"' | '=' | '\\' | '\u{7f}'));
+            if bare { format!("{name}={text}") } else { format!("{name}={}", Value::from(text)) }
+        })
+        .collect();
+    fields.join(" ")
+}
+
+/// Turns the libraries' logs into records too, so that no line is ever unparsable.
+struct Bridge(env_filter::Filter);
+
+impl log::Log for Bridge {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.0.matches(record) {
+            Record::new(record.level(), &record.args().to_string()).field("target", record.target()).always().emit();
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Lets the libraries' logs through as `RUST_LOG` says, else as `LOG_LEVEL` does, but never below warnings then:
+/// their debug lines are about sockets, not about the work.
+pub fn bridge(rust_log: Option<&str>, level: log::LevelFilter) -> Result<(), String> {
+    let mut builder = env_filter::Builder::new();
+    match rust_log {
+        Some(directives) => {
+            builder.try_parse(directives).map_err(|error| format!("RUST_LOG: {error}"))?;
+        }
+        None => {
+            builder.filter_level(level.min(log::LevelFilter::Warn));
+        }
+    }
+    let filter = builder.build();
+    log::set_max_level(filter.filter());
+    // Fails only if set twice; the first one stays.
+    let _ = log::set_boxed_logger(Box::new(Bridge(filter)));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin() -> Origin {
+        Origin { app: "t-init", version: "1.2.3", run_id: "cafe".into(), instance: None }
+    }
+
+    #[test]
+    fn a_record_is_one_flat_object_under_the_limit() {
+        let record = info("x").field("detail", "é\n\"".repeat(9000)).field("n", 3);
+        let line = json(&record.pairs(&origin(), UNIX_EPOCH));
+        assert!(line.len() <= LINE_LIMIT && !line.contains('\n'), "{}", line.len());
+        let value: Value = serde_json::from_str(&line).expect("valid JSON");
+        assert_eq!(value["ts"], "1970-01-01T00:00:00.000Z");
+        assert_eq!((&value["app"], &value["n"]), (&"t-init".into(), &3.into()));
+        assert!(value["detail"].as_str().is_some_and(|detail| detail.contains("(cut, ")));
+    }
+
+    #[test]
+    fn many_long_fields_stay_under_the_limit_too() {
+        let record = info("x").field("a", "y".repeat(9000)).field("b", "y".repeat(9000)).field("c", "y".repeat(9000));
+        assert!(json(&record.pairs(&origin(), UNIX_EPOCH)).len() <= LINE_LIMIT);
+    }
+
+    #[test]
+    fn logfmt_quotes_what_needs_it() {
+        let pairs = [("a", Value::from("b c")), ("d", 1.into()), ("e", "".into()), ("f", "x=\"y\"".into())];
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value));
+        assert_eq!(logfmt(&pairs), r#"a="b c" d=1 e="" f="x=\"y\"""#);
+    }
+
+    #[test]
+    fn secrets_do_not_pass() {
+        crate::secret::hide("hunter2-canary");
+        let record = info("log in").field("error", "refused hunter2-canary");
+        let line = json(&record.pairs(&origin(), UNIX_EPOCH));
+        assert!(line.contains("refused ***"), "{line}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Deadlines, back-off and the one place where the program pauses. Whether a failure may be tried again is not decided here.
+
+use std::time::{Duration, Instant};
+
+/// A point on the monotonic clock by which something has to be over.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The moment `time` from now.
+    #[must_use]
+    pub fn after(time: Duration) -> Self {
+        let now = Instant::now();
+        // A setting such as WAIT_TIMEOUT=9999999h must not overflow the clock: a century is for ever.
+        Self(now.checked_add(time).unwrap_or(now + Duration::from_secs(100 * 365 * 24 * 3600)))
+    }
+
+    /// What is left; zero when it has passed.
+    #[must_use]
+    pub fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether it has passed.
+    #[must_use]
+    pub fn passed(self) -> bool {
+        self.left().is_zero()
+    }
+
+    /// The earlier of this and `time` from now.
+    #[must_use]
+    pub fn at_most(self, time: Duration) -> Self {
+        Self(self.0.min(Self::after(time).0))
+    }
+}
+
+/// Random numbers for jitter: seeded once from the system, then cheap. Not for secrets.
+#[derive(Debug)]
+pub struct Jitter(u64);
+
+impl Jitter {
+    /// A generator seeded by the system.
+    #[must_use]
+    pub fn new() -> Self {
+        use std::hash::{BuildHasher, Hasher};
+        // RandomState is seeded by the system once per process and stepped per use.
+        Self(std::collections::hash_map::RandomState::new().build_hasher().finish() | 1)
+    }
+
+    /// The next number in 0..1 (xorshift64*).
+    pub fn unit(&mut self) -> f64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let top = u32::try_from(self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32).unwrap_or(0);
+        f64::from(top) / (f64::from(u32::MAX) + 1.0)
+    }
+}
+
+impl Default for Jitter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Full jitter: between nothing and a bound that doubles from 200 ms to 5 s.
+#[derive(Debug, Default)]
+pub struct Backoff {
+    tries: u32,
+    jitter: Jitter,
+}
+
+impl Backoff {
+    const BASE: Duration = Duration::from_millis(200);
+    const CAP: Duration = Duration::from_secs(5);
+
+    /// How many pauses were asked for so far.
+    #[must_use]
+    pub fn tries(&self) -> u32 {
+        self.tries
+    }
+
+    /// The next pause; `after` is what the server asked for, and is the least.
+    pub fn next(&mut self, after: Option<Duration>) -> Duration {
+        let bound = (Self::BASE * 2_u32.saturating_pow(self.tries.min(16))).min(Self::CAP);
+        self.tries += 1;
+        bound.mul_f64(self.jitter.unit()).max(after.unwrap_or_default())
+    }
+}
+
+/// Pauses for `time`, but not past the deadline. The signal thread ends the process meanwhile if it has to.
+pub fn pause(time: Duration, deadline: Deadline) {
+    #[expect(clippy::disallowed_methods, reason = "the one pause of the program; bounded by the deadline")]
+    std::thread::sleep(time.min(deadline.left()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_fills_its_range_and_stays_in_it() {
+        let mut jitter = Jitter::new();
+        let numbers: Vec<f64> = (0..2000).map(|_| jitter.unit()).collect();
+        assert!(numbers.iter().all(|n| (0.0..1.0).contains(n)));
+        assert!(numbers.iter().any(|n| *n < 0.1) && numbers.iter().any(|n| *n > 0.9));
+    }
+
+    #[test]
+    fn backoff_grows_to_its_cap_and_honors_the_server() {
+        let mut backoff = Backoff::default();
+        for _ in 0..40 {
+            assert!(backoff.next(None) <= Backoff::CAP);
+        }
+        assert!(backoff.next(Some(Duration::from_secs(9))) >= Duration::from_secs(9));
+    }
+
+    #[test]
+    fn absurdly_long_deadlines_do_not_overflow() {
+        assert!(!Deadline::after(Duration::MAX).passed());
+    }
+}

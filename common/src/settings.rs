@@ -1,0 +1,489 @@
+//! Settings: the environment read once, checked whole, every problem named. Raw values stop here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::exit::Codes;
+use crate::output::Format;
+use crate::secret::Secret;
+
+/// The environment, and what was found wrong with it so far.
+#[derive(Debug, Default)]
+pub struct Env {
+    vars: BTreeMap<String, String>,
+    known: BTreeSet<String>,
+    problems: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// What all three programs are told.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// `CONFIG_DIR`.
+    pub config_dir: PathBuf,
+    /// `WAIT_TIMEOUT`.
+    pub wait_timeout: Duration,
+    /// `APPLY_TIMEOUT`.
+    pub apply_timeout: Duration,
+    /// `REQUEST_TIMEOUT`.
+    pub request_timeout: Duration,
+    /// `MAX_RETRIES`.
+    pub max_retries: u32,
+    /// `STRICT`.
+    pub strict: bool,
+    /// `ON_DRIFT=warn`: drift is reported and left.
+    pub drift_warns: bool,
+    /// `LOG_LEVEL`.
+    pub log_level: log::LevelFilter,
+    /// `LOG_FORMAT`.
+    pub log_format: Option<Format>,
+    /// `RUST_LOG`.
+    pub rust_log: Option<String>,
+    /// `RESULT_FILE`.
+    pub result_file: Option<PathBuf>,
+    /// `EXIT_CODES`.
+    pub exit_codes: Codes,
+    /// `LOKI_URL` and what belongs to it.
+    pub loki: Option<Server>,
+    /// `LOKI_TENANT`.
+    pub loki_tenant: Option<String>,
+    /// `PUSHGATEWAY_URL` and what belongs to it.
+    pub pushgateway: Option<Server>,
+    /// `INSTANCE`.
+    pub instance: Option<String>,
+}
+
+/// How to reach one HTTP server.
+#[derive(Clone, Debug, Default)]
+pub struct Server {
+    /// Base URLs in the order in which they are tried, each with scheme, host and port, perhaps a path, no trailing slash.
+    pub urls: Vec<String>,
+    /// How to log in.
+    pub login: Login,
+    /// Certificates.
+    pub tls: Tls,
+}
+
+/// How to log in to a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Login {
+    /// Not at all.
+    #[default]
+    Anonymous,
+    /// A user's name and password.
+    Basic(String, Secret),
+    /// A bearer token.
+    Bearer(Secret),
+}
+
+/// Certificates for one server.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// PEM file of the roots to trust in place of the bundled ones.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of the client's certificate chain, with `key_file`.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of the client's key.
+    pub key_file: Option<PathBuf>,
+    /// No certificate check at all.
+    pub insecure: bool,
+}
+
+impl Env {
+    /// The process's own environment. Values that are not UTF-8 are a problem only where a setting is read from them.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let mut env = Self::default();
+        for (name, value) in std::env::vars_os() {
+            let Some(name) = name.to_str().map(str::to_owned) else { continue };
+            match value.into_string() {
+                // An empty variable counts as unset: Compose passes `${X:-}` that way.
+                Ok(value) if value.is_empty() => {}
+                Ok(value) => drop(env.vars.insert(name, value)),
+                Err(_) => drop(env.vars.insert(name, "\u{fffd}".into())),
+            }
+        }
+        env
+    }
+
+    /// An environment made of the pairs given, for tests.
+    #[must_use]
+    pub fn of_pairs(pairs: &[(&str, &str)]) -> Self {
+        let vars = pairs.iter().filter(|(_, value)| !value.is_empty());
+        Self { vars: vars.map(|(name, value)| ((*name).into(), (*value).into())).collect(), ..Self::default() }
+    }
+
+    /// Lets a flag of the command line take the place of a variable.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.vars.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Notes a problem with the settings.
+    pub fn problem(&mut self, text: impl Into<String>) {
+        self.problems.push(text.into());
+    }
+
+    /// Notes something about the settings that does not stop the run.
+    pub fn warning(&mut self, text: impl Into<String>) {
+        self.warnings.push(text.into());
+    }
+
+    /// A plain setting.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        self.known.insert(name.to_owned());
+        let value = self.vars.get(name).cloned();
+        if value.as_deref().is_some_and(|value| value.contains('\u{fffd}')) {
+            self.problem(format!("{name} is not valid UTF-8"));
+        }
+        value
+    }
+
+    /// A setting of a fixed set of words.
+    pub fn choice<T: Clone>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let value = self.text(name)?;
+        let found = choices.iter().find(|(word, _)| *word == value).map(|(_, choice)| choice.clone());
+        if found.is_none() {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            self.problem(format!("{name}={value}: must be one of {}", words.join(", ")));
+        }
+        found
+    }
+
+    /// A boolean: `true`, `false`, `1`, `0`.
+    pub fn flag(&mut self, name: &str) -> bool {
+        self.choice(name, &[("true", true), ("false", false), ("1", true), ("0", false)]).unwrap_or(false)
+    }
+
+    /// A duration: `500ms`, `10s`, `2m`, `1h`, or a number of seconds.
+    pub fn duration(&mut self, name: &str, default: Duration) -> Duration {
+        let Some(value) = self.text(name) else { return default };
+        parse_duration(&value).unwrap_or_else(|error| {
+            self.problem(format!("{name}={value}: {error}"));
+            default
+        })
+    }
+
+    /// A whole number.
+    pub fn number(&mut self, name: &str) -> Option<u32> {
+        let value = self.text(name)?;
+        let number = value.trim().parse().ok();
+        if number.is_none() {
+            self.problem(format!("{name}={value}: must be a whole number"));
+        }
+        number
+    }
+
+    /// A secret: `NAME`, or the content of the file that `NAME_FILE` names, less one trailing newline.
+    pub fn secret(&mut self, name: &str) -> Option<Secret> {
+        self.secret_text(name).map(Secret::new)
+    }
+
+    /// A setting that may come from a file as secrets do, without being one.
+    pub fn secret_text(&mut self, name: &str) -> Option<String> {
+        let file_name = format!("{name}_FILE");
+        match (self.text(name), self.text(&file_name)) {
+            (Some(_), Some(_)) => {
+                self.problem(format!("both {name} and {file_name} are set: keep one of them"));
+                None
+            }
+            (Some(value), None) => Some(value),
+            (None, Some(path)) => match read_secret(Path::new(&path)) {
+                Ok(value) => Some(value),
+                Err(error) => {
+                    self.problem(format!("{file_name}: {error}"));
+                    None
+                }
+            },
+            (None, None) => None,
+        }
+    }
+
+    /// An HTTP server by its prefix: `X_URL`, `X_USERNAME`, `X_PASSWORD`, `X_TOKEN` and the certificates.
+    pub fn server(&mut self, prefix: &str, default_url: Option<&str>) -> Option<Server> {
+        let name = format!("{prefix}_URL");
+        let login = self.login(prefix);
+        let tls = self.tls(prefix);
+        let list = match self.text(&name) {
+            Some(list) => list,
+            None => default_url?.to_owned(),
+        };
+        let mut server = Server { urls: Vec::new(), login, tls };
+        for url in list.split(',').map(str::trim).filter(|url| !url.is_empty()) {
+            match parse_url(url) {
+                Ok((base, user)) => {
+                    if let Some((user, password)) = user {
+                        if server.login != Login::Anonymous && server.urls.is_empty() {
+                            self.problem(format!("{name} holds a user name, and so do {prefix}_USERNAME or {prefix}_TOKEN: keep one of them"));
+                        }
+                        server.login = Login::Basic(user, Secret::new(password));
+                    }
+                    server.urls.push(base);
+                }
+                Err(error) => self.problem(format!("{name}: {error}")),
+            }
+        }
+        if server.urls.is_empty() && !self.problems.iter().any(|problem| problem.starts_with(&name)) {
+            self.problem(format!("{name} names no server"));
+        }
+        Some(server)
+    }
+
+    /// The login settings of a prefix.
+    pub fn login(&mut self, prefix: &str) -> Login {
+        let user = self.secret_text(&format!("{prefix}_USERNAME"));
+        let password = self.secret(&format!("{prefix}_PASSWORD"));
+        let token = self.secret(&format!("{prefix}_TOKEN"));
+        match (user, password, token) {
+            (None, None, None) => Login::Anonymous,
+            (None, None, Some(token)) => Login::Bearer(token),
+            (Some(user), Some(password), None) => Login::Basic(user, password),
+            (Some(_), None, None) => {
+                self.problem(format!("{prefix}_USERNAME is set without {prefix}_PASSWORD"));
+                Login::Anonymous
+            }
+            (None, Some(_), None) => {
+                self.problem(format!("{prefix}_PASSWORD is set without {prefix}_USERNAME"));
+                Login::Anonymous
+            }
+            (_, _, Some(_)) => {
+                self.problem(format!(
+                    "{prefix}_TOKEN and {prefix}_USERNAME or {prefix}_PASSWORD are set: keep one way to log in"
+                ));
+                Login::Anonymous
+            }
+        }
+    }
+
+    /// The certificate settings of a prefix.
+    pub fn tls(&mut self, prefix: &str) -> Tls {
+        let mut file = |name: &str| self.text(&format!("{prefix}_{name}")).map(PathBuf::from);
+        let (ca_file, cert_file, key_file) = (file("CA_FILE"), file("CERT_FILE"), file("KEY_FILE"));
+        let insecure = self.flag(&format!("{prefix}_INSECURE"));
+        if cert_file.is_some() != key_file.is_some() {
+            self.problem(format!("{prefix}_CERT_FILE and {prefix}_KEY_FILE go together: set both"));
+        }
+        if insecure {
+            self.warning(format!("{prefix}_INSECURE is set: no certificate is checked, anybody in between can read and change what is sent"));
+        }
+        Tls { ca_file, cert_file, key_file, insecure }
+    }
+
+    /// Everything wrong with the settings.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// Warnings, with those about variables that look like a known one misspelt. Call it when all settings were read.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings.clone();
+        for name in self.vars.keys().filter(|name| !self.known.contains(*name)) {
+            let near = self.known.iter().find(|known| known.len() > 4 && strsim::damerau_levenshtein(known, name) <= 2);
+            if let Some(known) = near {
+                warnings.push(format!("unknown variable {name} is ignored: did you mean {known}?"));
+            }
+        }
+        warnings
+    }
+}
+
+impl Common {
+    /// Reads the settings that all programs share.
+    pub fn read(env: &mut Env) -> Self {
+        use log::LevelFilter as L;
+        let levels =
+            [("error", L::Error), ("warn", L::Warn), ("info", L::Info), ("debug", L::Debug), ("trace", L::Trace)];
+        let formats = [("json", Format::Json), ("logfmt", Format::Logfmt), ("text", Format::Text)];
+        let positive = |env: &mut Env, name: &str, default: u64| {
+            let value = env.duration(name, Duration::from_secs(default));
+            if value.is_zero() {
+                env.problem(format!("{name} must be longer than nothing"));
+            }
+            value
+        };
+        Self {
+            config_dir: env.text("CONFIG_DIR").unwrap_or_else(|| "/config".into()).into(),
+            wait_timeout: positive(env, "WAIT_TIMEOUT", 300),
+            apply_timeout: positive(env, "APPLY_TIMEOUT", 60),
+            request_timeout: positive(env, "REQUEST_TIMEOUT", 10),
+            max_retries: env.number("MAX_RETRIES").unwrap_or(10),
+            strict: env.flag("STRICT"),
+            drift_warns: env.choice("ON_DRIFT", &[("fail", false), ("warn", true)]).unwrap_or(false),
+            log_level: env.choice("LOG_LEVEL", &levels).unwrap_or(L::Info),
+            log_format: env.choice("LOG_FORMAT", &formats),
+            rust_log: env.text("RUST_LOG"),
+            result_file: env.text("RESULT_FILE").map(PathBuf::from),
+            exit_codes: env
+                .choice("EXIT_CODES", &[("simple", Codes::Simple), ("detailed", Codes::Detailed)])
+                .unwrap_or_default(),
+            loki: env.server("LOKI", None),
+            loki_tenant: env.text("LOKI_TENANT"),
+            pushgateway: env.server("PUSHGATEWAY", None),
+            instance: env.text("INSTANCE"),
+        }
+    }
+}
+
+/// Reads a secret from a file: one trailing newline is dropped, an empty file is an error.
+pub fn read_secret(path: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| cannot_read(path, &error))?;
+    let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    if text.is_empty() {
+        return Err(format!("{} is empty", path.display()));
+    }
+    Ok(text.to_owned())
+}
+
+/// Why a file cannot be read, with owner, mode and remedy where rights are the reason.
+#[must_use]
+pub fn cannot_read(path: &Path, error: &std::io::Error) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let shown = path.display();
+    if error.kind() != std::io::ErrorKind::PermissionDenied {
+        return format!("cannot read {shown}: {error}");
+    }
+    // The effective ids as the kernel tells them; asking libc would need an unsafe call.
+    let me =
+        std::fs::metadata("/proc/self").map_or_else(|_| "this user".into(), |me| format!("{}:{}", me.uid(), me.gid()));
+    match std::fs::metadata(path) {
+        Ok(file) => format!(
+            "cannot read {shown}: permission denied, it belongs to {}:{} with mode {:04o} and this process runs as {me}; \
+             make it readable for that user (chmod o+r, or chown to {me}), or run as its owner",
+            file.uid(),
+            file.gid(),
+            file.mode() & 0o7777
+        ),
+        Err(_) => {
+            format!("cannot read {shown}: permission denied for {me}; a folder above it is not open to that user")
+        }
+    }
+}
+
+/// Parses `500ms`, `10s`, `2m`, `1h`, or a number of seconds.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let wrong = || "must be a duration such as 500ms, 10s, 2m or 1h".to_owned();
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let millis = match unit {
+        "ms" => Some(number),
+        "" | "s" => number.checked_mul(1000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        _ => return Err(wrong()),
+    };
+    millis.map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// Shows a duration the way it is written.
+#[must_use]
+pub fn show(time: Duration) -> String {
+    let millis = time.as_millis();
+    match millis {
+        0 => "0s".into(),
+        _ if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),
+        _ if millis % 60_000 == 0 => format!("{}m", millis / 60_000),
+        _ if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        _ => format!("{millis}ms"),
+    }
+}
+
+/// User name and password out of a URL.
+type User = Option<(String, String)>;
+
+/// Takes a URL apart: the base without trailing slash and user information, and the user.
+fn parse_url(url: &str) -> Result<(String, User), String> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Err(format!("{url}: must begin with http:// or https://"));
+    };
+    if !matches!(scheme, "http" | "https") {
+        return Err(format!("{scheme}://…: must begin with http:// or https://"));
+    }
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (Some(user), host),
+        None => (None, authority),
+    };
+    let user = match user {
+        None => None,
+        Some(user) => {
+            let (name, password) = user.split_once(':').ok_or("the user information needs user:password@")?;
+            let decode =
+                |text: &str| percent_encoding::percent_decode_str(text).decode_utf8().map(std::borrow::Cow::into_owned);
+            let wrong = |_| "the user information is not percent-encoded UTF-8".to_owned();
+            Some((decode(name).map_err(wrong)?, decode(password).map_err(wrong)?))
+        }
+    };
+    if host.is_empty() || host.starts_with(':') {
+        return Err(format!("{scheme}://{host}: has no host"));
+    }
+    if path.contains(['?', '#']) {
+        return Err(format!("{scheme}://{host}: a query or fragment has no place in a base URL"));
+    }
+    let base = format!("{scheme}://{host}{}", path.trim_end_matches('/'));
+    let parsed: Result<ureq::http::Uri, _> = base.parse();
+    if let Err(error) = parsed {
+        return Err(format!("{base}: {error}"));
+    }
+    Ok((base, user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_documented() {
+        for (text, millis) in [("500ms", 500), ("10s", 10_000), ("2m", 120_000), ("1h", 3_600_000), ("7", 7000)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)));
+        }
+        for text in ["", "s", "1.5s", "-1", "2d", "99999999999999999999", "18446744073709551615h"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_parse_is_an_error_never_a_default() {
+        let mut env =
+            Env::of_pairs(&[("WAIT_TIMEOUT", "soon"), ("STRICT", "yes"), ("MAX_RETRIES", "-1"), ("LOG_LEVEL", "loud")]);
+        Common::read(&mut env);
+        assert_eq!(env.problems().len(), 4, "{:?}", env.problems());
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_pointed_out_and_a_foreign_one_is_not() {
+        let mut env = Env::of_pairs(&[("WAIT_TIMOUT", "5s"), ("PATH", "/bin"), ("HOME", "/")]);
+        Common::read(&mut env);
+        assert_eq!(env.warnings(), ["unknown variable WAIT_TIMOUT is ignored: did you mean WAIT_TIMEOUT?"]);
+    }
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let mut env = Env::of_pairs(&[("X_URL", "https://u%40x:p%3Aw-long@h:9200/os/, http://[::1]:9200")]);
+        let server = env.server("X", None).expect("set");
+        assert_eq!(server.urls, ["https://h:9200/os", "http://[::1]:9200"]);
+        assert_eq!(server.login, Login::Basic("u@x".into(), Secret::new("p:w-long")));
+        for bad in ["h:9200", "ftp://h", "http://", "http://h?x=1", "http://h h"] {
+            let mut env = Env::of_pairs(&[("X_URL", bad)]);
+            env.server("X", None);
+            assert_eq!(env.problems().len(), 1, "{bad}: {:?}", env.problems());
+        }
+    }
+
+    #[test]
+    fn secrets_come_from_one_place() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("s");
+        std::fs::write(&file, "from-file\n").expect("write");
+        let path = file.to_str().expect("UTF-8");
+        let mut env = Env::of_pairs(&[("A_PASSWORD_FILE", path), ("B_PASSWORD", "x"), ("B_PASSWORD_FILE", path)]);
+        assert_eq!(env.secret("A_PASSWORD").expect("set").reveal(), "from-file");
+        assert!(env.secret("B_PASSWORD").is_none());
+        assert_eq!(env.problems(), ["both B_PASSWORD and B_PASSWORD_FILE are set: keep one of them"]);
+        std::fs::write(&file, "\n").expect("write");
+        assert!(read_secret(&file).expect_err("empty").ends_with("is empty"));
+    }
+}

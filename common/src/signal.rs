@@ -1,0 +1,82 @@
+//! Signals, crashes and allocation aborts, turned into events for `main`.
+//!
+//! As PID 1 a process without handlers ignores SIGTERM, and a panic's abort comes out as 139: both are made plain here.
+
+use std::cell::Cell;
+use std::panic::PanicHookInfo;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, PoisonError};
+
+use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::run::Ended;
+
+/// What ends the wait of `main`.
+#[derive(Debug)]
+pub enum Event {
+    /// The work is done.
+    Done(Ended),
+    /// SIGINT or SIGTERM came.
+    Signal(i32),
+    /// A thread panicked.
+    Crash(String),
+}
+
+/// Installs the handlers and the panic hook; events go to `sender`.
+pub fn install(sender: &Sender<Event>) {
+    // An abort (a failed allocation) ends in code 1 straight from the handler: nothing else may run there.
+    let _ = signal_hook::flag::register_conditional_shutdown(SIGABRT, 1, Arc::new(AtomicBool::new(true)));
+    if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            let mut first = true;
+            for number in signals.forever() {
+                if !first {
+                    // The second one means now.
+                    signal_hook::low_level::exit(128 + number);
+                }
+                first = false;
+                let _ = sender.send(Event::Signal(number));
+            }
+        });
+    }
+    let sender = Mutex::new(sender.clone());
+    let main = std::thread::current().id();
+    std::panic::set_hook(Box::new(move |info| {
+        let text = text_of(info);
+        let again = PANICKED.replace(true);
+        let sent = sender.lock().unwrap_or_else(PoisonError::into_inner).send(Event::Crash(text.clone()));
+        if again || sent.is_err() || std::thread::current().id() == main {
+            crate::output::error("run finished")
+                .always()
+                .field("exit_code", 1)
+                .field("exit_reason", "internal")
+                .field("error", format!("crashed: {text}"))
+                .emit();
+            signal_hook::low_level::exit(1);
+        }
+        // `main` says the last record and ends the process; returning from here would abort it first.
+        loop {
+            std::thread::park();
+        }
+    }));
+}
+
+thread_local! {
+    static PANICKED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn text_of(info: &PanicHookInfo<'_>) -> String {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied().map(str::to_owned);
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into());
+    match info.location() {
+        Some(place) => {
+            format!("{text} (at {}:{}); this is a mistake in the program, please report it", place.file(), place.line())
+        }
+        None => text,
+    }
+}

@@ -1,0 +1,388 @@
+//! From the command line to the exit code: the order in which things happen in all three programs.
+//!
+//! `main` waits on a channel for *done*, *signal* or *crash* while the work runs on a thread of its own. Only `main` says the
+//! last record and returns, so that a request that hangs can neither delay the answer to a signal nor lose the record.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use ring::rand::SecureRandom;
+
+use crate::change::Class;
+use crate::cli::{self, Args, Command};
+use crate::exit::{Codes, Reason};
+use crate::export;
+use crate::files::{self, KindSpec, Missing, Problem, Set, nearest};
+use crate::http::{Counters, Limits};
+use crate::kind::{Kind, Service};
+use crate::output::{self, Origin};
+use crate::report::{Finished, Report};
+use crate::retry::Deadline;
+use crate::run::{self, Ended, Rules, reason_of};
+use crate::settings::{Common, Env};
+use crate::signal::{self, Event};
+use crate::telemetry;
+use crate::wait::{self, Probe};
+
+/// What makes one of the three programs.
+#[derive(Clone, Copy)]
+pub struct App {
+    /// Its name.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// What it does, in a line.
+    pub about: &'static str,
+    /// The environment variables that matter for its connection, for `--help`.
+    pub variables: &'static str,
+    /// Its kinds, in the order in which they are applied.
+    pub kinds: &'static [KindSpec],
+    /// Reads its settings and makes its service; makes no connection. Problems go into the environment.
+    pub service: fn(&mut Env, &Context) -> Option<Box<dyn Service>>,
+}
+
+/// What a service is given.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The shared settings.
+    pub common: Common,
+    /// Where requests are counted.
+    pub counters: Arc<Counters>,
+    /// Whether secrets that are not there may be missing (`validate`).
+    pub offline: bool,
+}
+
+impl Context {
+    /// The limits of one request.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits { request: self.common.request_timeout, retries: self.common.max_retries }
+    }
+}
+
+/// Runs the program: `main` is this and nothing else.
+#[must_use]
+pub fn start(app: App) -> ExitCode {
+    let instance = std::env::var("INSTANCE").ok().filter(|instance| !instance.is_empty());
+    output::start(Origin { app: app.name, version: app.version, run_id: run_id(), instance });
+    let report = Arc::new(Report::new(Arc::default()));
+    let (sender, events) = channel();
+    signal::install(&sender);
+    match prepare(app, &report) {
+        Ok(Ready::Print(text)) => {
+            let _ = output::print(&text);
+            ExitCode::SUCCESS
+        }
+        Ok(Ready::Work(work)) => supervise(*work, &report, sender, &events),
+        Err(Unprepared { reason, codes, text }) => {
+            let finished = report.finish(reason, codes, Some(&text));
+            finished.record().emit();
+            termination_log(&finished);
+            ExitCode::from(finished.code)
+        }
+    }
+}
+
+enum Ready {
+    Print(String),
+    Work(Box<Work>),
+}
+
+struct Unprepared {
+    reason: Reason,
+    codes: Codes,
+    text: String,
+}
+
+/// Everything the work needs, checked.
+struct Work {
+    app: App,
+    args: Args,
+    env: Env,
+    context: Context,
+}
+
+fn prepare(app: App, report: &Arc<Report>) -> Result<Ready, Unprepared> {
+    let mut env = Env::of_process();
+    // The codes are needed to say that anything else is wrong.
+    let codes =
+        env.choice("EXIT_CODES", &[("simple", Codes::Simple), ("detailed", Codes::Detailed)]).unwrap_or_default();
+    let args = cli::parse(std::env::args_os().skip(1)).map_err(|text| {
+        let text = format!("{text} ({} --help shows what there is)", app.name);
+        Unprepared { reason: Reason::Usage, codes, text }
+    })?;
+    match args.command {
+        Command::Help => return Ok(Ready::Print(help(app))),
+        Command::Version => return Ok(Ready::Print(format!("{} {}\n", app.name, app.version))),
+        _ => {}
+    }
+    report.command(args.command.word());
+    let mut env = Env::of_process();
+    if let Some(format) = &args.log_format {
+        env.set("LOG_FORMAT", format);
+    }
+    if let Some(level) = &args.log_level {
+        env.set("LOG_LEVEL", level);
+    }
+    let mut common = Common::read(&mut env);
+    let quiet = args.command == Command::Healthcheck;
+    output::configure(common.log_format, if quiet { log::LevelFilter::Error } else { common.log_level });
+    if let Err(problem) = output::bridge(common.rust_log.as_deref(), common.log_level) {
+        env.problem(problem);
+    }
+    if let Some(config) = &args.config {
+        common.config_dir.clone_from(config);
+    }
+    for kind in &args.kinds {
+        if !app.kinds.iter().any(|spec| spec.name == kind) {
+            let hint = nearest(kind, app.kinds.iter().map(|spec| spec.name))
+                .map(|near| format!(": did you mean {near}?"))
+                .unwrap_or_default();
+            return Err(Unprepared { reason: Reason::Usage, codes, text: format!("unknown kind {kind}{hint}") });
+        }
+    }
+    let offline = args.command == Command::Validate;
+    let context = Context { common, counters: report.counters(), offline };
+    Ok(Ready::Work(Box::new(Work { app, args, env, context })))
+}
+
+/// Waits for the first of done, signal and crash; says the last record; returns the code.
+fn supervise(work: Work, report: &Arc<Report>, sender: Sender<Event>, events: &Receiver<Event>) -> ExitCode {
+    let common = work.context.common.clone();
+    let command = work.args.command.clone();
+    let shared = report.clone();
+    let spawned = std::thread::Builder::new().name("work".into()).spawn(move || {
+        let ended = work.run(&shared);
+        // Fails only if main is gone already.
+        let _ = sender.send(Event::Done(ended));
+    });
+    let event = match spawned {
+        Ok(_) => events.recv().unwrap_or_else(|_| Event::Crash("the work ended without a result".into())),
+        Err(error) => Event::Crash(format!("cannot start a thread: {error}")),
+    };
+    output::progress_done();
+    let (reason, error) = match event {
+        Event::Done(ended) => ended,
+        Event::Signal(number) => (Reason::Signal(number), Some(format!("ended by signal {number}"))),
+        Event::Crash(text) => (Reason::Internal, Some(format!("crashed: {text}"))),
+    };
+    let finished = report.finish(reason, common.exit_codes, error.as_deref());
+    if let Some(path) = &common.result_file
+        && let Err(error) = finished.write(path, &report.entries())
+    {
+        let text = format!("{}: {error}", path.display());
+        output::warn("cannot write RESULT_FILE").field("error", text).always().emit();
+    }
+    let last = finished.record();
+    last.keep();
+    termination_log(&finished);
+    let limit = if matches!(reason, Reason::Signal(_)) { Duration::from_millis(800) } else { Duration::from_secs(3) };
+    telemetry::push(&common, &command, &finished, report, limit);
+    // Said after the push, whose warnings would otherwise come behind what is documented to be the last record.
+    if command != Command::Healthcheck || finished.reason != Reason::Ok {
+        last.say();
+    }
+    ExitCode::from(finished.code)
+}
+
+impl Work {
+    fn run(mut self, report: &Report) -> Ended {
+        let service = (self.app.service)(&mut self.env, &self.context);
+        for warning in self.env.warnings() {
+            output::warn("settings").field("detail", warning).emit();
+        }
+        let problems = self.env.problems();
+        let Some(mut service) = service.filter(|_| problems.is_empty()) else {
+            for problem in problems {
+                output::error("settings").field("error", problem.as_str()).emit();
+            }
+            return several(Reason::Config, problems);
+        };
+        match &self.args.command {
+            Command::Apply | Command::Plan => self.converge(service.as_mut(), report),
+            Command::Validate => match self.read(service.as_mut()) {
+                Ok((set, _)) => {
+                    output::info("the files are good").field("objects", set.all().len()).emit();
+                    (Reason::Ok, None)
+                }
+                Err(ended) => ended,
+            },
+            Command::Wait => self.wait(service.as_mut(), report).err().unwrap_or((Reason::Ok, None)),
+            Command::Healthcheck => self.healthcheck(service.as_mut()),
+            Command::Export(folder) => self.export(service.as_mut(), report, folder),
+            Command::Help | Command::Version => (Reason::Ok, None),
+        }
+    }
+
+    fn converge(&self, service: &mut dyn Service, report: &Report) -> Ended {
+        let (_, mut kinds) = match self.read(service) {
+            Ok(read) => read,
+            Err(ended) => return ended,
+        };
+        let deadline = match self.wait(service, report) {
+            Ok(deadline) => deadline,
+            Err(ended) => return ended,
+        };
+        let common = &self.context.common;
+        let rules =
+            Rules { max_retries: common.max_retries, strict: common.strict, drift_warns: common.drift_warns, deadline };
+        if self.args.command == Command::Plan {
+            run::plan(&mut kinds, rules, report)
+        } else {
+            run::apply(&mut kinds, rules, report)
+        }
+    }
+
+    /// Reads and checks the files; all problems are said at once.
+    fn read(&self, service: &mut dyn Service) -> Result<(Rc<Set>, Vec<Box<dyn Kind>>), Ended> {
+        let common = &self.context.common;
+        let missing = if self.context.offline { Missing::Warns } else { Missing::Fails };
+        let (set, mut problems) = files::load(&common.config_dir, self.app.kinds, missing);
+        let set = Rc::new(set);
+        let unreadable = problems.iter().any(|problem| !problem.warning);
+        if set.all().is_empty() && set.folders.is_empty() && set.orgs.is_empty() && !unreadable {
+            let text = format!("no object found in {}: is the mount right?", common.config_dir.display());
+            problems.push(Problem::of_file("", text));
+        }
+        let kinds = service.kinds(&set);
+        problems.extend(kinds.iter().flat_map(|kind| kind.check()));
+        let mut errors = Vec::new();
+        for problem in &problems {
+            if problem.warning && (!common.strict || self.context.offline) {
+                output::warn("files").field("detail", problem.to_string()).emit();
+            } else {
+                output::error("files").field("error", problem.to_string()).emit();
+                errors.push(problem.to_string());
+            }
+        }
+        if errors.is_empty() { Ok((set, kinds)) } else { Err(several(Reason::Config, &errors)) }
+    }
+
+    /// Waits until the server is ready; from then on `APPLY_TIMEOUT` runs.
+    fn wait(&self, service: &mut dyn Service, report: &Report) -> Result<Deadline, Ended> {
+        report.waits();
+        let ready = wait::until_ready(self.context.common.wait_timeout, |limit| service.probe(limit));
+        let what = ready.map_err(|failure| {
+            let reason = match failure.class {
+                Class::Auth => Reason::Auth,
+                Class::Timeout => Reason::WaitTimeout,
+                _ => Reason::Config,
+            };
+            (reason, Some(failure.message))
+        })?;
+        report.ready();
+        output::info("ready").field("detail", what).emit();
+        let deadline = Deadline::after(self.context.common.apply_timeout);
+        service.begin(deadline).map_err(|failure| (reason_of(failure.class), Some(failure.message)))?;
+        Ok(deadline)
+    }
+
+    fn healthcheck(&self, service: &mut dyn Service) -> Ended {
+        let (reason, text) = match service.probe(self.context.common.request_timeout) {
+            Probe::Ready(_) => return (Reason::Ok, None),
+            Probe::Closed(text) | Probe::NotReady(text) => (Reason::WaitTimeout, text),
+            Probe::Denied(text) => (Reason::Auth, text),
+            Probe::Hopeless(failure) => (Reason::Config, failure.message),
+        };
+        (reason, Some(text))
+    }
+
+    fn export(&self, service: &mut dyn Service, report: &Report, folder: &Path) -> Ended {
+        if let Err(text) = export::check_folder(folder) {
+            return (Reason::Config, Some(text));
+        }
+        if let Err(ended) = self.wait(service, report) {
+            return ended;
+        }
+        match service.export_kinds() {
+            Ok(mut kinds) => export::run(&mut kinds, &self.args.kinds, folder),
+            Err(failure) => (reason_of(failure.class), Some(failure.message)),
+        }
+    }
+}
+
+fn several(reason: Reason, problems: &[String]) -> Ended {
+    let text = match problems {
+        [] => None,
+        [one] => Some(one.clone()),
+        [first, rest @ ..] => Some(format!("{first} (and {} more)", rest.len())),
+    };
+    (reason, text)
+}
+
+/// Kubernetes shows this file's content as the reason a container ended.
+fn termination_log(finished: &Finished) {
+    let path = Path::new("/dev/termination-log");
+    if path.exists() {
+        let line = finished.record().line();
+        let cut = line.floor_char_boundary(4096);
+        // Whether anybody reads it is not for us to know, and must not change how the run ends.
+        let _ = std::fs::write(path, &line[..cut]);
+    }
+}
+
+fn run_id() -> String {
+    let mut bytes = [0_u8; 8];
+    // Without randomness the id is all zeros; nothing but telling runs apart depends on it.
+    let _ = ring::rand::SystemRandom::new().fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn help(app: App) -> String {
+    let kinds: Vec<&str> = app.kinds.iter().map(|spec| spec.name).collect();
+    let mut list = String::new();
+    let mut width = 0;
+    for kind in kinds {
+        if width + kind.len() > 100 {
+            list += "\n  ";
+            width = 0;
+        }
+        list += &format!(" {kind}");
+        width += kind.len() + 1;
+    }
+    format!(
+        "{name} {version}: {about}
+
+Usage: {name} [COMMAND] [OPTIONS]
+
+Commands:
+  apply           wait, check everything, create and update what differs, read it back (the default)
+  plan            wait, then print what apply would do; exit code 2 if that is anything
+  validate        check the files alone, without a connection
+  wait            wait until the server is ready
+  healthcheck     probe once
+  export DIR      write what the server holds as files (--kind K, repeatable, for some kinds only)
+
+Options:
+  --config DIR    the folder of files (CONFIG_DIR, default /config)
+  --log-format F  json, logfmt or text (LOG_FORMAT; default: text on a terminal, else json)
+  --log-level L   error, warn, info, debug or trace (LOG_LEVEL, default info)
+  --help, --version
+
+Kinds:
+  {list}
+
+Environment (secrets also as …_FILE):
+{variables}
+  WAIT_TIMEOUT=5m APPLY_TIMEOUT=60s REQUEST_TIMEOUT=10s MAX_RETRIES=10 STRICT=false ON_DRIFT=fail
+  RESULT_FILE LOKI_URL PUSHGATEWAY_URL INSTANCE EXIT_CODES=simple
+
+Exit codes: 0 the server matches, 1 it could not be made to, 2 plan found changes, 130/143 ended by a signal.
+",
+        name = app.name,
+        version = app.version,
+        about = app.about,
+        list = list.trim_start(),
+        variables = app.variables,
+    )
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}

@@ -1,0 +1,170 @@
+//! TLS settings turned into what a client needs: roots, own certificate, whether to check. No connection is made here.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::settings::{Tls, cannot_read};
+
+/// What the certificate files hold, read once.
+#[derive(Debug)]
+pub struct Material {
+    /// The roots of `CA_FILE`, which replace the bundled ones; `None` = the bundled ones.
+    pub roots: Option<Vec<CertificateDer<'static>>>,
+    /// The client's chain and key.
+    pub client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+}
+
+/// Reads and checks the certificate files.
+pub fn read(tls: &Tls) -> Result<Material> {
+    let roots = tls.ca_file.as_deref().map(certificates).transpose()?;
+    let client = match (&tls.cert_file, &tls.key_file) {
+        (Some(cert), Some(key)) => Some((certificates(cert)?, private_key(key)?)),
+        _ => None,
+    };
+    Ok(Material { roots, client })
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| anyhow::anyhow!(cannot_read(path, &error)))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(path)?).collect();
+    let found = found.with_context(|| format!("{} is not PEM", path.display()))?;
+    if found.is_empty() {
+        bail!("{} holds no certificate: it must be PEM with BEGIN CERTIFICATE", path.display());
+    }
+    Ok(found)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::from_pem_slice(&bytes(path)?)
+        .with_context(|| format!("{} holds no usable private key: it must be unencrypted PEM", path.display()))
+}
+
+/// A rustls configuration for connections that are not HTTP.
+pub fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>> {
+    let material = read(tls)?;
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .context("ring supports the default protocol versions")?;
+    let builder = if tls.insecure {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
+    } else {
+        let mut roots = RootCertStore::empty();
+        match material.roots {
+            Some(own) => {
+                for root in own {
+                    roots.add(root).context("CA_FILE holds a certificate that cannot be a root")?;
+                }
+            }
+            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        }
+        builder.with_root_certificates(roots)
+    };
+    let config = match material.client {
+        Some((chain, key)) => {
+            builder.with_client_auth_cert(chain, key).context("CERT_FILE and KEY_FILE do not belong together")?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    Ok(Arc::new(config))
+}
+
+/// A sentence for a TLS error, and whether it is one that waiting cannot change.
+#[must_use]
+pub fn explain(error: &rustls::Error) -> (String, bool) {
+    use rustls::{AlertDescription as Alert, CertificateError as Bad, Error};
+    match error {
+        Error::InvalidCertificate(bad) => {
+            let why = match bad {
+                Bad::UnknownIssuer => {
+                    "its issuer is not trusted: set …_CA_FILE to the PEM file of the authority that signed it"
+                        .to_owned()
+                }
+                Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+                    format!("it is for another name ({bad}): use a name that the certificate lists")
+                }
+                Bad::Expired | Bad::ExpiredContext { .. } => {
+                    "it has expired: renew it (or set this machine's clock)".into()
+                }
+                Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+                    "it is not valid yet: is this machine's clock right?".into()
+                }
+                other => format!("{other}"),
+            };
+            (format!("the server's certificate was not accepted: {why}"), true)
+        }
+        Error::AlertReceived(
+            Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnknownCA
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::AccessDenied
+            | Alert::HandshakeFailure,
+        ) => (
+            format!(
+                "the server refused the TLS handshake ({error}): does it want a client certificate (…_CERT_FILE and …_KEY_FILE) that it trusts?"
+            ),
+            true,
+        ),
+        Error::InvalidMessage(_) => {
+            ("the server does not speak TLS on this port: is it a plain-text port?".into(), false)
+        }
+        other => (format!("TLS failed: {other}"), false),
+    }
+}
+
+/// Finds a TLS error inside an I/O error.
+#[must_use]
+pub fn inside(error: &std::io::Error) -> Option<&rustls::Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+}
+
+/// Accepts any certificate: `…_INSECURE=true`, warned about on every run.
+#[derive(Debug)]
+struct Unchecked(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unchecked {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,147 @@
+//! Waiting until a server is ready: the schedule of probes, what is waited out and what ends the run at once.
+//! What a probe asks is the service's business.
+
+use std::time::{Duration, Instant};
+
+use crate::change::{Class, Failure};
+use crate::output;
+use crate::retry::{Deadline, Jitter, pause};
+
+/// What one readiness probe found.
+#[derive(Clone, Debug)]
+pub enum Probe {
+    /// Ready; the text says what answered ("OpenSearch 3.8.0, yellow, 1 data node").
+    Ready(String),
+    /// Nothing listens there, or the name is unknown. Asked again within 100 ms.
+    Closed(String),
+    /// Something answered that is not ready yet. Asked again within 250 ms.
+    NotReady(String),
+    /// Credentials were refused. Tried at most six times, five seconds apart: security may still be loading.
+    Denied(String),
+    /// Waiting cannot help: a wrong certificate, say.
+    Hopeless(Failure),
+}
+
+/// Longest time one probe may take.
+pub const PROBE_LIMIT: Duration = Duration::from_secs(2);
+const DENIED_TRIES: u32 = 6;
+const DENIED_PAUSE: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const CLOSED_CAP: Duration = Duration::from_millis(100);
+const NOT_READY_CAP: Duration = Duration::from_millis(250);
+const REPEAT_REASON: Duration = Duration::from_secs(5);
+
+/// Probes until the server is ready or the deadline passes; the error carries the last real cause.
+pub fn until_ready(timeout: Duration, mut probe: impl FnMut(Duration) -> Probe) -> Result<String, Failure> {
+    let deadline = Deadline::after(timeout);
+    let mut schedule = Schedule::default();
+    let mut told = Told::default();
+    let mut denied = 0;
+    loop {
+        let (class, reason, rest) = match probe(PROBE_LIMIT.min(deadline.left()).max(Duration::from_millis(1))) {
+            Probe::Ready(what) => return Ok(what),
+            Probe::Hopeless(failure) => return Err(failure),
+            Probe::Denied(reason) => {
+                denied += 1;
+                if denied >= DENIED_TRIES {
+                    return Err(Failure::new(Class::Auth, reason));
+                }
+                (Class::Auth, reason, DENIED_PAUSE)
+            }
+            Probe::Closed(reason) => (Class::Timeout, reason, schedule.next(CLOSED_CAP)),
+            Probe::NotReady(reason) => (Class::Timeout, reason, schedule.next(NOT_READY_CAP)),
+        };
+        told.tell(&reason);
+        let last = rest >= deadline.left();
+        if class == Class::Timeout || !last {
+            pause(rest, deadline);
+        }
+        if last {
+            return Err(Failure::new(class, format!("not ready within {}: {reason}", crate::settings::show(timeout))));
+        }
+    }
+}
+
+/// Says why we wait: at once for a new reason, every few seconds for a standing one.
+#[derive(Default)]
+struct Told {
+    last: Option<(String, Instant)>,
+}
+
+impl Told {
+    fn tell(&mut self, reason: &str) {
+        let now = Instant::now();
+        // A cause may carry changing details; a burst of new ones is held to one a second.
+        let quiet = match &self.last {
+            None => Duration::ZERO,
+            Some((last, _)) if last == reason => REPEAT_REASON,
+            Some(_) => Duration::from_secs(1),
+        };
+        if self.last.as_ref().is_none_or(|(_, at)| now.duration_since(*at) >= quiet) {
+            output::info("waiting").field("reason", reason).emit();
+            self.last = Some((reason.to_owned(), now));
+        }
+    }
+}
+
+/// Pauses between probes: 20 ms growing by half to the cap given, ±20 %.
+#[derive(Default)]
+struct Schedule {
+    rest: Option<Duration>,
+    jitter: Jitter,
+}
+
+impl Schedule {
+    fn next(&mut self, cap: Duration) -> Duration {
+        let rest = self.rest.map_or(FIRST_PAUSE, |rest| rest.mul_f64(1.5)).min(cap);
+        self.rest = Some(rest);
+        rest.mul_f64(0.8 + 0.4 * self.jitter.unit())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schedule_keeps_to_its_caps() {
+        let mut schedule = Schedule::default();
+        let first = schedule.next(CLOSED_CAP);
+        assert!((16..=24).contains(&first.as_millis()), "{first:?}");
+        for _ in 0..20 {
+            assert!(schedule.next(CLOSED_CAP) <= CLOSED_CAP.mul_f64(1.2));
+        }
+        for _ in 0..20 {
+            assert!(schedule.next(NOT_READY_CAP) <= NOT_READY_CAP.mul_f64(1.2));
+        }
+    }
+
+    #[test]
+    fn a_time_out_names_the_last_cause() {
+        let failure = until_ready(Duration::from_millis(60), |_| Probe::Closed("connection refused".into()))
+            .expect_err("never ready");
+        assert_eq!(failure.class, Class::Timeout);
+        assert!(failure.message.contains("connection refused"), "{failure}");
+    }
+
+    #[test]
+    fn a_hopeless_probe_ends_the_wait_at_once() {
+        let mut probes = 0;
+        let failure = until_ready(Duration::from_secs(60), |_| {
+            probes += 1;
+            Probe::Hopeless(Failure::fatal("the certificate is for another name"))
+        });
+        assert!(failure.is_err());
+        assert_eq!(probes, 1);
+    }
+
+    #[test]
+    fn readiness_is_reported_with_what_answered() {
+        let mut left = 3;
+        let ready = until_ready(Duration::from_secs(60), |_| {
+            left -= 1;
+            if left == 0 { Probe::Ready("Kafka".into()) } else { Probe::NotReady("starting".into()) }
+        });
+        assert_eq!(ready.expect("ready at the third probe"), "Kafka");
+    }
+}
