@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::PrivateKeyDer;
@@ -34,9 +35,12 @@ pub struct Identity {
 impl Authority {
     /// A new one; two are strangers to each other.
     pub fn new() -> Self {
+        static MADE: AtomicUsize = AtomicUsize::new(1);
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "a test's authority");
+        // Each its own name: by the name a client finds the key to check with.
+        let name = format!("a test's authority {}", MADE.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.self_signed(&key).expect("the authority's certificate can be made");
         Self { pem: certificate.pem(), issuer: Issuer::new(params, key) }

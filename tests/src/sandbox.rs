@@ -28,6 +28,11 @@ pub struct Sandbox {
 impl Sandbox {
     /// One of the workspace's programs, by its name, with an empty folder.
     pub fn new(program: &str) -> Self {
+        Self::of(&program_path(program))
+    }
+
+    /// Any program, by its absolute path, with an empty folder.
+    pub fn of(program: &Path) -> Self {
         let folder =
             tempfile::Builder::new().prefix("init-test-").tempdir().expect("the temporary folder can be written");
         fs::create_dir(folder.path().join("config")).expect("the new folder can be written");
@@ -36,7 +41,7 @@ impl Sandbox {
             ("LOG_FORMAT".to_owned(), "json".to_owned()),
             ("CONFIG_DIR".to_owned(), folder.path().join("config").display().to_string()),
         ]);
-        Self { program: program_path(program), folder, environment, deadline: Duration::from_mins(1) }
+        Self { program: program.to_owned(), folder, environment, deadline: Duration::from_mins(1) }
     }
 
     /// Writes bodies into the configuration folder: `("topics/orders.json", json!({…}))`.
