@@ -71,9 +71,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, String> {
     let mut folder: Option<PathBuf> = None;
     let mut special = None;
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
-        let text = |parser: &mut lexopt::Parser| {
-            parser.value().and_then(ValueExt::string).map_err(|error| error.to_string())
-        };
+        let text =
+            |parser: &mut lexopt::Parser| parser.value().and_then(ValueExt::string).map_err(|error| error.to_string());
         match arg {
             Long("help") | Short('h') => special = special.or(Some(Command::Help)),
             Long("version") | Short('V') => special = special.or(Some(Command::Version)),

@@ -94,13 +94,11 @@ fn same_number(a: &Number, b: &Number) -> bool {
     if let (Some(a), Some(b)) = (a.as_u64(), b.as_u64()) {
         return a == b;
     }
-    #[expect(clippy::float_cmp, reason = "equal by value is what is asked: 1 and 1.0, not nearly 1")]
-    let equal = a.as_f64() == b.as_f64();
-    equal
+    a.as_f64() == b.as_f64()
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use expect_test::{Expect, expect};
     use proptest::prelude::*;

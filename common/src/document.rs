@@ -254,7 +254,7 @@ fn drop_steps(value: &mut Value, steps: &[&str], drop: &dyn Fn(&Value) -> bool) 
     let Some((step, rest)) = steps.split_first() else { return };
     match value {
         Value::Object(fields) if rest.is_empty() => {
-            fields.retain(|key, inner| (*step != "*" && *step != key) || !drop(inner))
+            fields.retain(|key, inner| (*step != "*" && *step != key) || !drop(inner));
         }
         Value::Object(fields) => {
             let chosen = fields.iter_mut().filter(|(key, _)| *step == "*" || *step == key.as_str());

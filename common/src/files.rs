@@ -499,18 +499,15 @@ impl Loader<'_> {
     fn add(&mut self, object: Object, pointer: Option<&str>) {
         let place = format!("{}{}", object.file, pointer.map(|pointer| format!(" {pointer}")).unwrap_or_default());
         let place = place.trim_end().to_owned();
-        match self.seen.get(&object.id).cloned() {
-            Some(first) => {
-                let message = format!("{} is declared twice: here and in {first}", object.id);
-                self.problems.push(Problem {
-                    pointer: pointer.unwrap_or_default().to_owned(),
-                    ..Problem::of_file(&object.file, message)
-                });
-            }
-            None => {
-                self.seen.insert(object.id.clone(), place);
-                self.set.objects.push(Rc::new(object));
-            }
+        if let Some(first) = self.seen.get(&object.id).cloned() {
+            let message = format!("{} is declared twice: here and in {first}", object.id);
+            self.problems.push(Problem {
+                pointer: pointer.unwrap_or_default().to_owned(),
+                ..Problem::of_file(&object.file, message)
+            });
+        } else {
+            self.seen.insert(object.id.clone(), place);
+            self.set.objects.push(Rc::new(object));
         }
     }
 

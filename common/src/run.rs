@@ -196,7 +196,8 @@ impl Run<'_> {
     fn write(&mut self, kinds: &mut Kinds) {
         let mut wrote = false;
         for (index, kind) in kinds.iter_mut().enumerate() {
-            if !self.plans[index].iter().any(writes) && !(wrote && self.plans[index].iter().any(pending)) {
+            let may_write = if wrote { pending } else { writes };
+            if !self.plans[index].iter().any(may_write) {
                 continue;
             }
             if wrote {
@@ -338,7 +339,7 @@ impl Run<'_> {
                         }
                         Err(_) => {}
                         Ok(()) if since.elapsed() < kind.settles_within() && !self.rules.deadline.passed() => {
-                            lagging = true
+                            lagging = true;
                         }
                         Ok(()) => state.result = Err(not_kept(&left)),
                     }
@@ -453,13 +454,12 @@ fn outcome_of(change: &Change) -> Outcome {
 }
 
 fn drift_text(change: &Change) -> String {
-    match &change.locked {
-        Some(why) => why.clone(),
-        None => {
-            let fixed: Vec<String> =
-                change.differences.iter().filter(|difference| !difference.fixable).map(ToString::to_string).collect();
-            fixed.join("; ")
-        }
+    if let Some(why) = &change.locked {
+        why.clone()
+    } else {
+        let fixed: Vec<String> =
+            change.differences.iter().filter(|difference| !difference.fixable).map(ToString::to_string).collect();
+        fixed.join("; ")
     }
 }
 

@@ -112,9 +112,10 @@ fn gateway_path(instance: Option<&str>) -> String {
     let instance = instance.map(|instance| {
         // A value with a slash, or any odd byte, goes as base64: the Pushgateway's own way.
         let plain = instance.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-        match plain {
-            true => format!("/instance/{instance}"),
-            false => format!("/instance@base64/{}", base64::engine::general_purpose::URL_SAFE.encode(instance)),
+        if plain {
+            format!("/instance/{instance}")
+        } else {
+            format!("/instance@base64/{}", base64::engine::general_purpose::URL_SAFE.encode(instance))
         }
     });
     format!("/metrics/job/{app}{}", instance.unwrap_or_default())

@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_hopeless_probe_ends_the_wait_at_once() {
         let mut probes = 0;
-        let failure = until_ready(Duration::from_secs(60), |_| {
+        let failure = until_ready(Duration::from_mins(1), |_| {
             probes += 1;
             Probe::Hopeless(Failure::fatal("the certificate is for another name"))
         });
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn readiness_is_reported_with_what_answered() {
         let mut left = 3;
-        let ready = until_ready(Duration::from_secs(60), |_| {
+        let ready = until_ready(Duration::from_mins(1), |_| {
             left -= 1;
             if left == 0 { Probe::Ready("Kafka".into()) } else { Probe::NotReady("starting".into()) }
         });

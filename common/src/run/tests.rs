@@ -1,1 +1,247 @@
-//! Cases of the runner.
+//! Cases of the runner, against a server in memory that can be told to fail.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::*;
+use crate::change::{Difference, Shown};
+use crate::kind::Exported;
+
+/// What a write is to meet.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    /// It is done.
+    Done,
+    /// It is done, and the answer lost.
+    DoneUnheard,
+    /// It is not done, and the answer lost.
+    LostUnheard,
+    /// It is refused.
+    Refused,
+    /// It is answered as done and not kept.
+    Dropped,
+}
+
+#[derive(Default)]
+struct Server {
+    held: BTreeMap<String, u32>,
+    fates: BTreeMap<String, VecDeque<Fate>>,
+    writes: Vec<String>,
+    plans: usize,
+    fixed: BTreeSet<String>,
+}
+
+struct Memory {
+    kind: &'static str,
+    want: Vec<(&'static str, u32, Vec<ObjectId>)>,
+    server: Rc<RefCell<Server>>,
+    problem: Option<&'static str>,
+}
+
+impl Kind for Memory {
+    fn name(&self) -> &'static str {
+        self.kind
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
+        let mut server = self.server.borrow_mut();
+        server.plans += 1;
+        let compare = |(name, value, needs): &(&'static str, u32, Vec<ObjectId>)| {
+            let change = match server.held.get(*name) {
+                None => Change::create(),
+                Some(held) if held == value => Change::none(),
+                Some(held) => Change::update(vec![Difference {
+                    fixable: !server.fixed.contains(*name),
+                    ..Difference::new("/v", Shown::Json(held.to_string()), Shown::Json(value.to_string()))
+                }]),
+            };
+            Planned { id: ObjectId::new(self.kind, *name), needs: needs.clone(), verdict: Ok(change) }
+        };
+        Ok(self.want.iter().map(compare).collect())
+    }
+
+    fn preflight(&mut self, _: &[Planned]) -> Vec<Problem> {
+        self.problem.map(|text| Problem::of_file("x.json", text)).into_iter().collect()
+    }
+
+    fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
+        let mut server = self.server.borrow_mut();
+        let mut results = Vec::new();
+        for planned in todo {
+            let name = planned.id.name.clone();
+            let value = self.want.iter().find(|(wanted, ..)| *wanted == name).map_or(0, |(_, value, _)| *value);
+            let fate = server.fates.get_mut(&name).and_then(VecDeque::pop_front).unwrap_or(Fate::Done);
+            server.writes.push(name.clone());
+            if matches!(fate, Fate::Done | Fate::DoneUnheard) {
+                server.held.insert(name, value);
+            }
+            results.push(match fate {
+                Fate::Done | Fate::Dropped => Ok(()),
+                Fate::DoneUnheard | Fate::LostUnheard => Err(Failure::new(Class::Ambiguous, "connection lost")),
+                Fate::Refused => Err(Failure::rejected("not like this")),
+            });
+        }
+        results
+    }
+
+    fn export(&mut self) -> Result<Vec<Exported>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn settles_within(&self) -> Duration {
+        Duration::from_millis(50)
+    }
+}
+
+struct World {
+    server: Rc<RefCell<Server>>,
+    kinds: Vec<Box<dyn Kind>>,
+    rules: Rules,
+    problem: Option<&'static str>,
+}
+
+impl World {
+    fn new() -> Self {
+        let rules = Rules {
+            max_retries: 3,
+            strict: false,
+            drift_warns: false,
+            deadline: Deadline::after(Duration::from_secs(30)),
+        };
+        Self { server: Rc::default(), kinds: Vec::new(), rules, problem: None }
+    }
+
+    fn kind(mut self, kind: &'static str, want: &[(&'static str, u32)]) -> Self {
+        let want = want.iter().map(|(name, value)| (*name, *value, Vec::new())).collect();
+        self.kinds.push(Box::new(Memory { kind, want, server: self.server.clone(), problem: self.problem }));
+        self
+    }
+
+    fn needing(mut self, kind: &'static str, name: &'static str, need: (&'static str, &'static str)) -> Self {
+        let want = vec![(name, 1, vec![ObjectId::new(need.0, need.1)])];
+        self.kinds.push(Box::new(Memory { kind, want, server: self.server.clone(), problem: None }));
+        self
+    }
+
+    fn held(self, name: &str, value: u32) -> Self {
+        self.server.borrow_mut().held.insert(name.into(), value);
+        self
+    }
+
+    fn fixed(self, name: &str) -> Self {
+        self.server.borrow_mut().fixed.insert(name.into());
+        self
+    }
+
+    fn fate(self, name: &str, fates: &[Fate]) -> Self {
+        self.server.borrow_mut().fates.insert(name.into(), fates.iter().copied().collect());
+        self
+    }
+
+    fn apply(&mut self) -> (Reason, String) {
+        let report = Report::new(Arc::default());
+        let (reason, error) = apply(&mut self.kinds, self.rules, &report);
+        let entries = report.entries();
+        let shown = entries.iter().map(|entry| {
+            let error = entry.error.as_deref().map(|error| format!(" ({error})")).unwrap_or_default();
+            format!("{} {}{error}\n", entry.outcome.word(), entry.id)
+        });
+        let shown: String = shown.collect();
+        (reason, shown + &error.unwrap_or_default())
+    }
+
+    fn writes(&self) -> Vec<String> {
+        std::mem::take(&mut self.server.borrow_mut().writes)
+    }
+}
+
+#[test]
+fn the_second_run_writes_nothing() {
+    let mut world = World::new().kind("a", &[("x", 1), ("y", 2)]).held("y", 1);
+    assert_eq!(world.apply(), (Reason::Ok, "created a/x\nupdated a/y\n".into()));
+    assert_eq!(world.writes(), ["x", "y"]);
+    assert_eq!(world.apply(), (Reason::Ok, "unchanged a/x\nunchanged a/y\n".into()));
+    assert_eq!(world.writes(), [""; 0]);
+}
+
+#[test]
+fn a_run_with_nothing_to_do_reads_once() {
+    let mut world = World::new().kind("a", &[("x", 1)]).held("x", 1);
+    world.apply();
+    assert_eq!(world.server.borrow().plans, 1);
+}
+
+#[test]
+fn an_ambiguous_write_is_settled_by_reading() {
+    let mut world = World::new().kind("a", &[("x", 1), ("y", 1)]);
+    world = world.fate("x", &[Fate::DoneUnheard]).fate("y", &[Fate::LostUnheard]);
+    assert_eq!(world.apply(), (Reason::Ok, "created a/x\ncreated a/y\n".into()));
+    assert_eq!(world.writes(), ["x", "y", "y"], "only what is not there is written again");
+}
+
+#[test]
+fn retries_end() {
+    let mut world = World::new().kind("a", &[("x", 1)]).fate("x", &[Fate::LostUnheard; 9]);
+    let (reason, text) = world.apply();
+    assert_eq!((reason, text.as_str()), (Reason::Rejected, "failed a/x (connection lost)\na/x: connection lost"));
+    assert_eq!(world.writes().len(), 4, "once, and MAX_RETRIES times again");
+}
+
+#[test]
+fn what_the_server_does_not_keep_is_a_failure() {
+    let mut world = World::new().kind("a", &[("x", 2)]).held("x", 1).fate("x", &[Fate::Dropped]);
+    let (reason, text) = world.apply();
+    assert_eq!(reason, Reason::Rejected);
+    assert!(text.contains("the server did not keep /v: 1 -> 2"), "{text}");
+    assert_eq!(world.writes().len(), 1);
+}
+
+#[test]
+fn siblings_go_on_and_dependents_are_skipped() {
+    let mut world =
+        World::new().kind("a", &[("x", 1), ("y", 1)]).needing("b", "z", ("a", "x")).fate("x", &[Fate::Refused]);
+    let (reason, text) = world.apply();
+    assert_eq!(reason, Reason::Rejected);
+    assert_eq!(
+        text,
+        "failed a/x (not like this)\ncreated a/y\nskipped b/z (a/x failed)\na/x: not like this; 1 skipped that need what failed"
+    );
+    assert_eq!(world.writes(), ["x", "y"]);
+}
+
+#[test]
+fn anything_wrong_beforehand_means_no_write_at_all() {
+    let mut world = World { problem: Some("no such processor"), ..World::new() }.kind("a", &[("x", 1)]);
+    let (reason, text) = world.apply();
+    assert_eq!(reason, Reason::Rejected);
+    assert!(text.ends_with("nothing was written: x.json: no such processor"), "{text}");
+    assert_eq!(world.writes(), [""; 0]);
+}
+
+#[test]
+fn drift_stops_the_run_or_is_left_as_asked() {
+    let mut world = World::new().kind("a", &[("x", 2), ("y", 1)]).held("x", 1).fixed("x");
+    let (reason, text) = world.apply();
+    assert_eq!(reason, Reason::Drift);
+    assert!(text.starts_with("drifted a/x\nskipped a/y"), "{text}");
+    assert_eq!(world.writes(), [""; 0]);
+    world.rules.drift_warns = true;
+    assert_eq!(world.apply(), (Reason::Ok, "drifted a/x\ncreated a/y\n".into()));
+    assert_eq!(world.writes(), ["y"]);
+}
+
+#[test]
+fn a_deadline_that_passed_is_named() {
+    let mut world = World::new().kind("a", &[("x", 1)]);
+    world.rules.deadline = Deadline::after(Duration::ZERO);
+    let (reason, text) = world.apply();
+    assert_eq!(reason, Reason::Timeout);
+    assert!(text.contains("APPLY_TIMEOUT"), "{text}");
+    assert_eq!(world.writes(), [""; 0]);
+}
