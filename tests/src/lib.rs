@@ -13,6 +13,7 @@
 #![expect(clippy::must_use_candidate, reason = "cases call these for their questions; an unused answer harms nobody")]
 
 pub mod authority;
+pub mod grafana;
 pub mod http1;
 pub mod kafka_wire;
 mod listen;

@@ -1,0 +1,132 @@
+//! What a case does to a server behind the API's back: edits as somebody makes them in the web interface or in files, and
+//! looks at what the API does not show. Edits are not in the log.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::answer::Request;
+use super::state::{Org, Role};
+use super::{Grafana, lock, route};
+
+impl Grafana {
+    fn in_org<T>(&self, org: i64, act: impl FnOnce(&mut Org) -> T) -> T {
+        act(lock(&self.shared.state).orgs.get_mut(&org).expect("the case names an organization that is there"))
+    }
+
+    /// Sends a request as the administrator, past the wire, the log and the faults; answers status and body.
+    pub fn request(&self, org: i64, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let mut state = lock(&self.shared.state);
+        let admin = format!("admin:{}", state.options.admin_password);
+        let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, admin);
+        let (plain, query) = path.split_once('?').unwrap_or((path, ""));
+        let request = Request {
+            method: method.to_owned(),
+            target: path.to_owned(),
+            segments: plain.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+            query: query
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+            headers: vec![
+                ("Authorization".to_owned(), format!("Basic {encoded}")),
+                ("X-Grafana-Org-Id".to_owned(), org.to_string()),
+            ],
+            body: body.to_string().into_bytes(),
+        };
+        let answer = route::answer(&request, &mut state);
+        (answer.status, serde_json::from_str(&answer.body).unwrap_or(Value::Null))
+    }
+
+    /// Edits a dashboard as a person in the browser does: its history grows, its folder stays.
+    pub fn edit_dashboard(&self, org: i64, uid: &str, edit: impl FnOnce(&mut Value)) {
+        let path = format!("/api/dashboards/uid/{uid}");
+        let (status, mut body) = self.request(org, "GET", &path, &Value::Null);
+        assert_eq!(status, 200, "there is no dashboard {uid}");
+        edit(&mut body["dashboard"]);
+        let save = json!({"dashboard": body["dashboard"], "folderUid": body["meta"]["folderUid"], "overwrite": true,
+            "message": "edited by hand"});
+        let (status, answer) = self.request(org, "POST", "/api/dashboards/db", &save);
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// Makes a dashboard one that a file on the server's disk provides.
+    pub fn provision_dashboard(&self, org: i64, uid: &str) {
+        self.in_org(org, |org| org.dashboards.get_mut(uid).expect("the dashboard is there").provisioned = true);
+    }
+
+    /// Makes a data source one that a file on the server's disk provides.
+    pub fn provision_datasource(&self, org: i64, uid: &str) {
+        self.in_org(org, |org| {
+            let mut sources = org.datasources.iter_mut();
+            let source = sources.find(|source| source.fields["uid"] == json!(uid)).expect("the data source is there");
+            source.read_only = true;
+        });
+    }
+
+    /// Sets a secret of a data source.
+    pub fn set_secret(&self, org: i64, uid: &str, key: &str, value: &str) {
+        self.in_org(org, |org| {
+            let mut sources = org.datasources.iter_mut();
+            let source = sources.find(|source| source.fields["uid"] == json!(uid)).expect("the data source is there");
+            source.secrets.insert(key.to_owned(), value.to_owned());
+        });
+    }
+
+    /// A secret of a data source, which no API shows.
+    pub fn secret(&self, org: i64, uid: &str, key: &str) -> Option<String> {
+        self.in_org(org, |org| {
+            let source = org.datasources.iter().find(|source| source.fields["uid"] == json!(uid))?;
+            source.secrets.get(key).cloned()
+        })
+    }
+
+    /// Sets a secret setting of the contact point integration with this uid.
+    pub fn set_contact_point_secret(&self, org: i64, uid: &str, key: &str, value: &str) {
+        self.in_org(org, |org| {
+            let one = org.integrations.iter_mut().find(|one| one.uid == uid).expect("the integration is there");
+            one.secrets.insert(key.to_owned(), value.to_owned());
+        });
+    }
+
+    /// Appends a route to the notification policy.
+    pub fn add_policy_route(&self, org: i64, route: Value) {
+        self.in_org(org, |org| match org.policy["routes"].as_array_mut() {
+            Some(routes) => routes.push(route),
+            None => org.policy["routes"] = json!([route]),
+        });
+    }
+
+    /// Makes the notification policy one that a file provides, or the web interface (`""`).
+    pub fn set_policy_provenance(&self, org: i64, provenance: &str) {
+        self.in_org(org, |org| provenance.clone_into(&mut org.policy_provenance));
+    }
+
+    /// Lets a service account's token expire.
+    pub fn expire_token(&self, org: i64, name: &str) {
+        self.in_org(org, |org| {
+            let mut tokens = org.accounts.iter_mut().flat_map(|account| &mut account.tokens);
+            tokens.find(|token| token.name == name).expect("the token is there").expires = Some(Timestamp::now());
+        });
+    }
+
+    /// Deletes a service account's token.
+    pub fn delete_token(&self, org: i64, name: &str) {
+        self.in_org(org, |org| {
+            for account in &mut org.accounts {
+                account.tokens.retain(|token| token.name != name);
+            }
+        });
+    }
+
+    /// Makes a service account with one token and gives the key.
+    pub fn add_token(&self, org: i64, account: &str, role: Role) -> String {
+        let account_body = json!({"name": account, "role": role.name()});
+        let (status, made) = self.request(org, "POST", "/api/serviceaccounts", &account_body);
+        assert_eq!(status, 201, "{made}");
+        let path = format!("/api/serviceaccounts/{}/tokens", made["id"]);
+        let (status, token) = self.request(org, "POST", &path, &json!({"name": format!("{account}-token")}));
+        assert_eq!(status, 200, "{token}");
+        token["key"].as_str().expect("a new token has a key").to_owned()
+    }
+}
