@@ -3,23 +3,28 @@
 //! A read is tried again inside; a write only when it surely was not done. Everything else about a write comes back as a
 //! [`Failure`] whose class the runner acts on. What a status means for a service is told by its [`Dialect`].
 
-use std::io::Read;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
-use base64::Engine;
-use ureq::http::{Method, Request};
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use anyhow::Result;
+use ureq::http::Request;
+use ureq::unversioned::transport::DefaultConnector;
 
 use crate::change::{Class, Failure};
-use crate::net::{self, ConnectError};
 use crate::output;
 use crate::retry::{Backoff, Deadline, pause};
-use crate::settings::{Login, Server, Tls};
-use crate::tls;
+use crate::settings::{Login, Server};
+
+mod attempt;
+mod call;
+mod connect;
+
+pub use attempt::Attempt;
+pub use call::{Call, Reply, shorten};
+
+use attempt::{host_of, read_answer, trouble};
+use connect::{Names, authorization, tls_config};
 
 /// What was sent, counted for the last record.
 #[derive(Debug, Default)]
@@ -50,25 +55,6 @@ pub struct Dialect {
     pub explain: fn(body: &str) -> Option<String>,
 }
 
-/// One request.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// The method.
-    pub method: Method,
-    /// Path and query below the base URL, beginning with `/`, already encoded.
-    pub path: String,
-    /// The body.
-    pub body: Option<Vec<u8>>,
-    /// Further headers.
-    pub headers: Vec<(&'static str, String)>,
-    /// Statuses that are answers, though not 2xx.
-    pub accept: Vec<u16>,
-    /// Whether it may change the server.
-    pub writes: bool,
-    /// The longest answer that is read.
-    pub limit: u64,
-}
-
 /// The longest answer about one object.
 pub const OBJECT_LIMIT: u64 = 10 * 1024 * 1024;
 /// The longest answer that lists objects.
@@ -78,124 +64,6 @@ pub const PROBE_LIMIT: u64 = 64 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A `Retry-After` longer than this is not waited for, whatever time is left.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
-
-impl Call {
-    fn new(method: Method, path: impl Into<String>) -> Self {
-        let writes = method != Method::GET && method != Method::HEAD;
-        Self {
-            method,
-            path: path.into(),
-            body: None,
-            headers: Vec::new(),
-            accept: Vec::new(),
-            writes,
-            limit: OBJECT_LIMIT,
-        }
-    }
-
-    /// A GET.
-    pub fn get(path: impl Into<String>) -> Self {
-        Self::new(Method::GET, path)
-    }
-
-    /// A PUT with a JSON body.
-    pub fn put(path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
-        Self::new(Method::PUT, path).body(body)
-    }
-
-    /// A POST with a JSON body.
-    pub fn post(path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
-        Self::new(Method::POST, path).body(body)
-    }
-
-    /// A PATCH with a JSON body.
-    pub fn patch(path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
-        Self::new(Method::PATCH, path).body(body)
-    }
-
-    fn body(self, body: impl Into<Vec<u8>>) -> Self {
-        let call = Self { body: Some(body.into()), ..self };
-        call.header("content-type", "application/json")
-    }
-
-    /// One more header; a second one of the same name replaces the first.
-    #[must_use]
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.retain(|(known, _)| *known != name);
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    /// Takes a status other than 2xx as an answer.
-    #[must_use]
-    pub fn accept(mut self, status: u16) -> Self {
-        self.accept.push(status);
-        self
-    }
-
-    /// A POST that only asks (`_simulate`, say).
-    #[must_use]
-    pub fn reads(self) -> Self {
-        Self { writes: false, ..self }
-    }
-
-    /// Reads an answer of at most so many bytes.
-    #[must_use]
-    pub fn at_most(self, limit: u64) -> Self {
-        Self { limit, ..self }
-    }
-}
-
-/// An answer.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    /// The status.
-    pub status: u16,
-    /// The body as text.
-    pub body: String,
-    /// `Content-Type`, empty if there was none.
-    pub content_type: String,
-    /// `Location` of a redirect.
-    pub location: Option<String>,
-    /// `Retry-After`, as a time from now.
-    pub retry_after: Option<Duration>,
-}
-
-impl Reply {
-    /// Whether the body looks like a web page: a login page or a proxy, not an API.
-    #[must_use]
-    pub fn is_html(&self) -> bool {
-        self.content_type.starts_with("text/html")
-            || self.body.trim_start().starts_with("<!")
-            || self.body.trim_start().starts_with("<html")
-    }
-
-    /// The body as JSON; an answer that is none is nothing to go on.
-    pub fn json(&self) -> Result<serde_json::Value, Failure> {
-        serde_json::from_str(&self.body).map_err(|error| {
-            let what = if self.is_html() { "a web page".to_owned() } else { format!("{:?}", shorten(&self.body)) };
-            Failure::fatal(format!(
-                "the server answered status {} with {what} where JSON was expected ({error})",
-                self.status
-            ))
-        })
-    }
-}
-
-/// What became of one attempt.
-#[derive(Debug)]
-pub enum Attempt {
-    /// An answer, of whatever status.
-    Answered(Reply),
-    /// No connection: the request was not sent.
-    NotSent(String),
-    /// Cannot come about however often it is tried: a certificate, a URL.
-    Impossible(String),
-    /// The connection ended or time ran out after sending: it may have been done.
-    Lost(String),
-    /// Something answered that is not HTTP, or too much of it.
-    Nonsense(String),
-}
 
 /// A client of one server (or of several equal ones).
 pub struct Client {
@@ -417,149 +285,6 @@ impl Client {
     }
 }
 
-fn read_answer(response: ureq::http::Response<ureq::Body>, limit: u64, host: &str) -> Attempt {
-    let (head, body) = response.into_parts();
-    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    if let Some(length) = body.content_length().filter(|length| *length > limit) {
-        return Attempt::Nonsense(format!("{host} answered with {length} bytes, more than the {limit} that are read"));
-    }
-    let mut bytes = Vec::new();
-    if let Err(error) = body.into_reader().take(limit + 1).read_to_end(&mut bytes) {
-        return Attempt::Lost(format!("the connection to {host} broke in the middle of the answer: {error}"));
-    }
-    if bytes.len() as u64 > limit {
-        return Attempt::Nonsense(format!("{host} answered with more than the {limit} bytes that are read"));
-    }
-    Attempt::Answered(Reply {
-        status: head.status.as_u16(),
-        body: String::from_utf8_lossy(&bytes).into_owned(),
-        content_type: header("content-type").unwrap_or_default(),
-        location: header("location"),
-        retry_after: header("retry-after").and_then(|text| retry_after(&text, SystemTime::now())),
-    })
-}
-
-/// The one table of what can go wrong below HTTP.
-fn trouble(error: &ureq::Error, host: &str, https: bool) -> Attempt {
-    use std::io::ErrorKind as Kind;
-    use ureq::Error as E;
-    use ureq::Timeout as T;
-    match error {
-        E::Timeout(T::Resolve) => Attempt::NotSent(format!("cannot look up {host}: the name server does not answer")),
-        E::Timeout(T::Connect) => Attempt::NotSent(format!("{host} does not answer (connection timed out)")),
-        E::Timeout(_) => Attempt::Lost(format!("{host} accepted the connection but did not answer in time")),
-        E::HostNotFound => Attempt::NotSent(format!("cannot look up {host}: unknown name")),
-        E::Other(inner) => match inner.downcast_ref::<ConnectError>() {
-            Some(why) => Attempt::NotSent(why.to_string()),
-            None => Attempt::Lost(format!("{host}: {inner}")),
-        },
-        E::Rustls(inner) => of_tls(inner, host),
-        E::Io(io) => match (tls::inside(io), io.kind()) {
-            (Some(inner), _) => of_tls(inner, host),
-            (None, Kind::ConnectionRefused) => {
-                Attempt::NotSent(format!("nothing listens at {host} (connection refused)"))
-            }
-            (None, Kind::TimedOut | Kind::WouldBlock) => Attempt::Lost(format!("{host} did not answer in time")),
-            (None, Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::AddrNotAvailable) => {
-                Attempt::NotSent(format!("cannot reach {host}: {io}"))
-            }
-            (None, Kind::UnexpectedEof | Kind::ConnectionReset | Kind::BrokenPipe | Kind::ConnectionAborted) => {
-                let hint = if https { "" } else { "; if it expects TLS, the URL must begin with https://" };
-                Attempt::Lost(format!("{host} closed the connection without an answer{hint}"))
-            }
-            (None, _) => Attempt::Lost(format!("{host}: {io}")),
-        },
-        E::ConnectionFailed => Attempt::NotSent(format!("cannot connect to {host}")),
-        E::Protocol(inner) => {
-            let hint = if https { "" } else { " (if it expects TLS, the URL must begin with https://)" };
-            Attempt::Nonsense(format!("{host} does not answer with HTTP{hint}: {inner}"))
-        }
-        E::LargeResponseHeader(..) => Attempt::Nonsense(format!("{host} answered with headers that are too long")),
-        E::Http(_) | E::BadUri(_) | E::Tls(_) | E::Pem(_) => Attempt::Impossible(format!("{host}: {error}")),
-        other => Attempt::Lost(format!("{host}: {other}")),
-    }
-}
-
-fn of_tls(error: &rustls::Error, host: &str) -> Attempt {
-    let (why, hopeless) = tls::explain(error);
-    // The handshake comes before the request: nothing was sent.
-    if hopeless { Attempt::Impossible(format!("{host}: {why}")) } else { Attempt::NotSent(format!("{host}: {why}")) }
-}
-
-fn host_of(base: &str) -> String {
-    let rest = base.split_once("://").map_or(base, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or(rest).to_owned()
-}
-
-/// `Retry-After`: seconds, or a date; never negative.
-fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
-    let text = text.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
-}
-
-/// Enough of a body to recognize it by.
-#[must_use]
-pub fn shorten(body: &str) -> String {
-    let body = body.split_whitespace().collect::<Vec<_>>().join(" ");
-    if body.len() <= 300 { body } else { format!("{}…", &body[..body.floor_char_boundary(300)]) }
-}
-
-fn authorization(login: &Login) -> Option<String> {
-    match login {
-        Login::Anonymous => None,
-        Login::Basic(user, password) => {
-            let pair = format!("{user}:{}", password.reveal());
-            Some(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
-        }
-        Login::Bearer(token) => Some(format!("Bearer {}", token.reveal())),
-    }
-}
-
-fn tls_config(tls: &Tls) -> Result<ureq::tls::TlsConfig> {
-    use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
-    let material = tls::read(tls)?;
-    let own = |der: &[u8]| Certificate::from_der(der).to_owned();
-    let mut builder = TlsConfig::builder().disable_verification(tls.insecure);
-    if let Some(roots) = material.roots {
-        let roots: Vec<Certificate<'static>> = roots.iter().map(|der| own(der)).collect();
-        builder = builder.root_certs(RootCerts::Specific(Arc::new(roots)));
-    }
-    if let (Some((chain, _)), Some(path)) = (&material.client, &tls.key_file) {
-        let chain: Vec<Certificate<'static>> = chain.iter().map(|der| own(der)).collect();
-        let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let key =
-            PrivateKey::from_pem(&pem).with_context(|| format!("{} holds no usable private key", path.display()))?;
-        builder = builder.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
-    }
-    Ok(builder.build())
-}
-
-/// Looks names up by [`net::resolve`].
-#[derive(Debug)]
-struct Names;
-
-impl Resolver for Names {
-    fn resolve(
-        &self,
-        uri: &ureq::http::Uri,
-        _: &ureq::config::Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
-        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-        let found = net::resolve(host, port, *timeout.after).map_err(|error| ureq::Error::Other(Box::new(error)))?;
-        let mut addresses = self.empty();
-        for address in found.into_iter().take(16) {
-            addresses.push(address);
-        }
-        Ok(addresses)
-    }
-}
-
 /// Runs `work` on each item, a few at a time, and returns the results in order.
 pub fn parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
@@ -582,6 +307,9 @@ pub fn parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T)
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
+    use super::attempt::retry_after;
     use super::*;
 
     #[test]

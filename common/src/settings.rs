@@ -4,9 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::exit::Codes;
-use crate::output::Format;
 use crate::secret::Secret;
+
+mod common;
+mod value;
+
+pub use common::Common;
+pub use value::{cannot_read, parse_duration, read_secret, show};
+
+use value::parse_url;
 
 /// The environment, and what was found wrong with it so far.
 #[derive(Debug, Default)]
@@ -15,43 +21,6 @@ pub struct Env {
     known: BTreeSet<String>,
     problems: Vec<String>,
     warnings: Vec<String>,
-}
-
-/// What all three programs are told.
-#[derive(Clone, Debug)]
-pub struct Common {
-    /// `CONFIG_DIR`.
-    pub config_dir: PathBuf,
-    /// `WAIT_TIMEOUT`.
-    pub wait_timeout: Duration,
-    /// `APPLY_TIMEOUT`.
-    pub apply_timeout: Duration,
-    /// `REQUEST_TIMEOUT`.
-    pub request_timeout: Duration,
-    /// `MAX_RETRIES`.
-    pub max_retries: u32,
-    /// `STRICT`.
-    pub strict: bool,
-    /// `ON_DRIFT=warn`: drift is reported and left.
-    pub drift_warns: bool,
-    /// `LOG_LEVEL`.
-    pub log_level: log::LevelFilter,
-    /// `LOG_FORMAT`.
-    pub log_format: Option<Format>,
-    /// `RUST_LOG`.
-    pub rust_log: Option<String>,
-    /// `RESULT_FILE`.
-    pub result_file: Option<PathBuf>,
-    /// `EXIT_CODES`.
-    pub exit_codes: Codes,
-    /// `LOKI_URL` and what belongs to it.
-    pub loki: Option<Server>,
-    /// `LOKI_TENANT`.
-    pub loki_tenant: Option<String>,
-    /// `PUSHGATEWAY_URL` and what belongs to it.
-    pub pushgateway: Option<Server>,
-    /// `INSTANCE`.
-    pub instance: Option<String>,
 }
 
 /// How to reach one HTTP server.
@@ -287,148 +256,6 @@ impl Env {
         }
         warnings
     }
-}
-
-impl Common {
-    /// Reads the settings that all programs share.
-    pub fn read(env: &mut Env) -> Self {
-        use log::LevelFilter as L;
-        let levels =
-            [("error", L::Error), ("warn", L::Warn), ("info", L::Info), ("debug", L::Debug), ("trace", L::Trace)];
-        let formats = [("json", Format::Json), ("logfmt", Format::Logfmt), ("text", Format::Text)];
-        let positive = |env: &mut Env, name: &str, default: u64| {
-            let value = env.duration(name, Duration::from_secs(default));
-            if value.is_zero() {
-                env.problem(format!("{name} must be longer than nothing"));
-            }
-            value
-        };
-        Self {
-            config_dir: env.text("CONFIG_DIR").unwrap_or_else(|| "/config".into()).into(),
-            wait_timeout: positive(env, "WAIT_TIMEOUT", 300),
-            apply_timeout: positive(env, "APPLY_TIMEOUT", 60),
-            request_timeout: positive(env, "REQUEST_TIMEOUT", 10),
-            max_retries: env.number("MAX_RETRIES").unwrap_or(10),
-            strict: env.flag("STRICT"),
-            drift_warns: env.choice("ON_DRIFT", &[("fail", false), ("warn", true)]).unwrap_or(false),
-            log_level: env.choice("LOG_LEVEL", &levels).unwrap_or(L::Info),
-            log_format: env.choice("LOG_FORMAT", &formats),
-            rust_log: env.text("RUST_LOG"),
-            result_file: env.text("RESULT_FILE").map(PathBuf::from),
-            exit_codes: env
-                .choice("EXIT_CODES", &[("simple", Codes::Simple), ("detailed", Codes::Detailed)])
-                .unwrap_or_default(),
-            loki: env.server("LOKI", None),
-            loki_tenant: env.text("LOKI_TENANT"),
-            pushgateway: env.server("PUSHGATEWAY", None),
-            instance: env.text("INSTANCE"),
-        }
-    }
-}
-
-/// Reads a secret from a file: one trailing newline is dropped, an empty file is an error.
-pub fn read_secret(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| cannot_read(path, &error))?;
-    let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
-    if text.is_empty() {
-        return Err(format!("{} is empty", path.display()));
-    }
-    Ok(text.to_owned())
-}
-
-/// Why a file cannot be read, with owner, mode and remedy where rights are the reason.
-#[must_use]
-pub fn cannot_read(path: &Path, error: &std::io::Error) -> String {
-    use std::os::unix::fs::MetadataExt;
-    let shown = path.display();
-    if error.kind() != std::io::ErrorKind::PermissionDenied {
-        return format!("cannot read {shown}: {error}");
-    }
-    // The effective ids as the kernel tells them; asking libc would need an unsafe call.
-    let me =
-        std::fs::metadata("/proc/self").map_or_else(|_| "this user".into(), |me| format!("{}:{}", me.uid(), me.gid()));
-    match std::fs::metadata(path) {
-        Ok(file) => format!(
-            "cannot read {shown}: permission denied, it belongs to {}:{} with mode {:04o} and this process runs as {me}; \
-             make it readable for that user (chmod o+r, or chown to {me}), or run as its owner",
-            file.uid(),
-            file.gid(),
-            file.mode() & 0o7777
-        ),
-        Err(_) => {
-            format!("cannot read {shown}: permission denied for {me}; a folder above it is not open to that user")
-        }
-    }
-}
-
-/// Parses `500ms`, `10s`, `2m`, `1h`, or a number of seconds.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let wrong = || "must be a duration such as 500ms, 10s, 2m or 1h".to_owned();
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let millis = match unit {
-        "ms" => Some(number),
-        "" | "s" => number.checked_mul(1000),
-        "m" => number.checked_mul(60_000),
-        "h" => number.checked_mul(3_600_000),
-        _ => return Err(wrong()),
-    };
-    millis.map(Duration::from_millis).ok_or_else(wrong)
-}
-
-/// Shows a duration the way it is written.
-#[must_use]
-pub fn show(time: Duration) -> String {
-    let millis = time.as_millis();
-    match millis {
-        0 => "0s".into(),
-        _ if millis.is_multiple_of(3_600_000) => format!("{}h", millis / 3_600_000),
-        _ if millis.is_multiple_of(60_000) => format!("{}m", millis / 60_000),
-        _ if millis.is_multiple_of(1000) => format!("{}s", millis / 1000),
-        _ => format!("{millis}ms"),
-    }
-}
-
-/// User name and password out of a URL.
-type User = Option<(String, String)>;
-
-/// Takes a URL apart: the base without trailing slash and user information, and the user.
-fn parse_url(url: &str) -> Result<(String, User), String> {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return Err(format!("{url}: must begin with http:// or https://"));
-    };
-    if !matches!(scheme, "http" | "https") {
-        return Err(format!("{scheme}://…: must begin with http:// or https://"));
-    }
-    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let (user, host) = match authority.rsplit_once('@') {
-        Some((user, host)) => (Some(user), host),
-        None => (None, authority),
-    };
-    let user = match user {
-        None => None,
-        Some(user) => {
-            let (name, password) = user.split_once(':').ok_or("the user information needs user:password@")?;
-            let decode =
-                |text: &str| percent_encoding::percent_decode_str(text).decode_utf8().map(std::borrow::Cow::into_owned);
-            let wrong = |_| "the user information is not percent-encoded UTF-8".to_owned();
-            Some((decode(name).map_err(wrong)?, decode(password).map_err(wrong)?))
-        }
-    };
-    if host.is_empty() || host.starts_with(':') {
-        return Err(format!("{scheme}://{host}: has no host"));
-    }
-    if path.contains(['?', '#']) {
-        return Err(format!("{scheme}://{host}: a query or fragment has no place in a base URL"));
-    }
-    let base = format!("{scheme}://{host}{}", path.trim_end_matches('/'));
-    let parsed: Result<ureq::http::Uri, _> = base.parse();
-    if let Err(error) = parsed {
-        return Err(format!("{base}: {error}"));
-    }
-    Ok((base, user))
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Cases of reading a folder of files.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use super::*;
 use expect_test::{Expect, expect};
 use serde::Deserialize;

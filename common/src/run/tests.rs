@@ -1,9 +1,10 @@
 //! Cases of the runner, against a server in memory that can be told to fail.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::change::{Difference, Shown};

@@ -1,0 +1,48 @@
+//! Names of objects as names of files, and reading a file whole. Knows nothing of kinds.
+
+use std::path::Path;
+
+use crate::settings::cannot_read;
+
+/// Reads a text file of at most `limit` bytes; a byte order mark is dropped.
+pub fn read_text(path: &Path, limit: u64) -> Result<String, String> {
+    let length = std::fs::metadata(path).map_err(|error| cannot_read(path, &error))?.len();
+    if length > limit {
+        return Err(format!("the file has {length} bytes, more than the {limit} that one may have"));
+    }
+    let bytes = std::fs::read(path).map_err(|error| cannot_read(path, &error))?;
+    let text = String::from_utf8(bytes).map_err(|error| format!("not valid UTF-8: {}", error.utf8_error()))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// Decodes a file name: `%XX` strictly, UTF-8, no NUL; `+` is literal.
+pub fn decode(name: &str) -> Result<String, String> {
+    let hex = |at: usize| name.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
+    if let Some((at, _)) = name.match_indices('%').find(|(at, _)| !hex(at + 1) || !hex(at + 2)) {
+        return Err(format!("the name has a % at byte {at} that is not %XX: write %25 for a literal %"));
+    }
+    let decoded = percent_encoding::percent_decode_str(name)
+        .decode_utf8()
+        .map_err(|_| "the name does not decode to UTF-8".to_owned())?;
+    if decoded.contains('\0') {
+        return Err("the name holds a NUL".into());
+    }
+    if decoded.is_empty() {
+        return Err("the name is empty".into());
+    }
+    Ok(decoded.into_owned())
+}
+
+/// Encodes an object's name as a file's, so that `decode` gives it back and it cannot leave its folder.
+#[must_use]
+pub fn encode(name: &str) -> String {
+    use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+    const UNSAFE: AsciiSet =
+        CONTROLS.add(b'/').add(b'\\').add(b'%').add(b':').add(b'*').add(b'?').add(b'"').add(b'<').add(b'>').add(b'|');
+    let encoded = utf8_percent_encode(name, &UNSAFE).to_string();
+    // A leading dot would hide the file, or be `..`; a leading underscore is free.
+    match encoded.strip_prefix('.') {
+        Some(rest) => format!("%2E{rest}"),
+        None => encoded,
+    }
+}

@@ -1,0 +1,48 @@
+//! How a plan is printed: for people, or a record an object.
+
+use crate::output;
+use crate::report::{Entry, Outcome};
+
+/// Prints the plan on stdout.
+pub(super) fn show(entries: &[Entry]) -> std::io::Result<()> {
+    if output::format() != output::Format::Text {
+        let lines: String = entries.iter().map(|entry| entry.record(entry.outcome.planned()).line() + "\n").collect();
+        return output::print(&lines);
+    }
+    let color = output::stdout_color();
+    let mut text = String::new();
+    for entry in entries {
+        let (sign, paint) = match entry.outcome {
+            Outcome::Created => ("+", "\x1b[32m"),
+            Outcome::Updated => ("~", "\x1b[33m"),
+            Outcome::Drifted | Outcome::Failed | Outcome::Skipped => ("!", "\x1b[31m"),
+            Outcome::Unchanged if entry.notes.is_empty() => continue,
+            Outcome::Unchanged => ("=", ""),
+        };
+        let (paint, off) = if color && !paint.is_empty() { (paint, "\x1b[0m") } else { ("", "") };
+        text += &format!("{paint}{sign} {:<9}{off} {}\n", entry.outcome.planned(), entry.id);
+        let lines = entry.differences.iter().map(ToString::to_string);
+        for line in lines.chain(entry.error.clone()).chain(entry.notes.clone()) {
+            text += &format!("              {line}\n");
+        }
+    }
+    let count = |outcome: Outcome| entries.iter().filter(|entry| entry.outcome == outcome).count();
+    let counts: Vec<String> =
+        [Outcome::Created, Outcome::Updated, Outcome::Drifted, Outcome::Failed, Outcome::Unchanged]
+            .into_iter()
+            .filter(|outcome| count(*outcome) > 0)
+            .map(|outcome| {
+                format!(
+                    "{} {}",
+                    count(outcome),
+                    if outcome == Outcome::Unchanged { "unchanged" } else { outcome.planned() }
+                )
+            })
+            .collect();
+    let nothing = [Outcome::Created, Outcome::Updated, Outcome::Drifted, Outcome::Failed]
+        .iter()
+        .all(|outcome| count(*outcome) == 0);
+    let head = if nothing { "nothing to do: " } else { "plan: " };
+    text += &format!("{head}{}\n", counts.join(", "));
+    output::print(&text)
+}

@@ -1,0 +1,82 @@
+//! The settings that all three programs share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Env, Server};
+use crate::exit::Codes;
+use crate::output::Format;
+
+/// What all three programs are told.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// `CONFIG_DIR`.
+    pub config_dir: PathBuf,
+    /// `WAIT_TIMEOUT`.
+    pub wait_timeout: Duration,
+    /// `APPLY_TIMEOUT`.
+    pub apply_timeout: Duration,
+    /// `REQUEST_TIMEOUT`.
+    pub request_timeout: Duration,
+    /// `MAX_RETRIES`.
+    pub max_retries: u32,
+    /// `STRICT`.
+    pub strict: bool,
+    /// `ON_DRIFT=warn`: drift is reported and left.
+    pub drift_warns: bool,
+    /// `LOG_LEVEL`.
+    pub log_level: log::LevelFilter,
+    /// `LOG_FORMAT`.
+    pub log_format: Option<Format>,
+    /// `RUST_LOG`.
+    pub rust_log: Option<String>,
+    /// `RESULT_FILE`.
+    pub result_file: Option<PathBuf>,
+    /// `EXIT_CODES`.
+    pub exit_codes: Codes,
+    /// `LOKI_URL` and what belongs to it.
+    pub loki: Option<Server>,
+    /// `LOKI_TENANT`.
+    pub loki_tenant: Option<String>,
+    /// `PUSHGATEWAY_URL` and what belongs to it.
+    pub pushgateway: Option<Server>,
+    /// `INSTANCE`.
+    pub instance: Option<String>,
+}
+
+impl Common {
+    /// Reads the settings that all programs share.
+    pub fn read(env: &mut Env) -> Self {
+        use log::LevelFilter as L;
+        let levels =
+            [("error", L::Error), ("warn", L::Warn), ("info", L::Info), ("debug", L::Debug), ("trace", L::Trace)];
+        let formats = [("json", Format::Json), ("logfmt", Format::Logfmt), ("text", Format::Text)];
+        let positive = |env: &mut Env, name: &str, default: u64| {
+            let value = env.duration(name, Duration::from_secs(default));
+            if value.is_zero() {
+                env.problem(format!("{name} must be longer than nothing"));
+            }
+            value
+        };
+        Self {
+            config_dir: env.text("CONFIG_DIR").unwrap_or_else(|| "/config".into()).into(),
+            wait_timeout: positive(env, "WAIT_TIMEOUT", 300),
+            apply_timeout: positive(env, "APPLY_TIMEOUT", 60),
+            request_timeout: positive(env, "REQUEST_TIMEOUT", 10),
+            max_retries: env.number("MAX_RETRIES").unwrap_or(10),
+            strict: env.flag("STRICT"),
+            drift_warns: env.choice("ON_DRIFT", &[("fail", false), ("warn", true)]).unwrap_or(false),
+            log_level: env.choice("LOG_LEVEL", &levels).unwrap_or(L::Info),
+            log_format: env.choice("LOG_FORMAT", &formats),
+            rust_log: env.text("RUST_LOG"),
+            result_file: env.text("RESULT_FILE").map(PathBuf::from),
+            exit_codes: env
+                .choice("EXIT_CODES", &[("simple", Codes::Simple), ("detailed", Codes::Detailed)])
+                .unwrap_or_default(),
+            loki: env.server("LOKI", None),
+            loki_tenant: env.text("LOKI_TENANT"),
+            pushgateway: env.server("PUSHGATEWAY", None),
+            instance: env.text("INSTANCE"),
+        }
+    }
+}
