@@ -1,0 +1,375 @@
+//! Rules of this repository that no other tool checks: module docs, sizes, words, names that code and documentation share. What rustfmt
+//! and clippy can check is theirs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kit::sandbox::{Run, Sandbox};
+use serde_json::json;
+
+const PROGRAMS: [&str; 3] = ["os-init", "k-init", "grafana-init"];
+
+/// The longest a source file may be without a reason; its own tests at its end do not count.
+const LINES: usize = 400;
+
+/// Longer files, and why they are not two.
+const LONG: &[(&str, &str)] = &[];
+
+/// Crates that a program carries in two versions, and whose choice that is.
+const TWICE: &[(&str, &str)] = &[];
+
+/// Settings of all three programs.
+const SETTINGS: &[&str] = &[
+    "CONFIG_DIR",
+    "WAIT_TIMEOUT",
+    "APPLY_TIMEOUT",
+    "REQUEST_TIMEOUT",
+    "MAX_RETRIES",
+    "STRICT",
+    "ON_DRIFT",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+    "RUST_LOG",
+    "RESULT_FILE",
+    "EXIT_CODES",
+    "LOKI_URL",
+    "LOKI_USERNAME",
+    "LOKI_PASSWORD",
+    "LOKI_TOKEN",
+    "LOKI_CA_FILE",
+    "LOKI_TENANT",
+    "PUSHGATEWAY_URL",
+    "PUSHGATEWAY_USERNAME",
+    "PUSHGATEWAY_PASSWORD",
+    "PUSHGATEWAY_TOKEN",
+    "PUSHGATEWAY_CA_FILE",
+    "INSTANCE",
+];
+
+/// Settings of one program.
+const OWN_SETTINGS: [&[&str]; 3] = [
+    &[
+        "OPENSEARCH_URL",
+        "OPENSEARCH_USERNAME",
+        "OPENSEARCH_PASSWORD",
+        "OPENSEARCH_PASSWORD_FILE",
+        "OPENSEARCH_TOKEN",
+        "OPENSEARCH_CA_FILE",
+        "OPENSEARCH_CERT_FILE",
+        "OPENSEARCH_KEY_FILE",
+        "OPENSEARCH_INSECURE",
+        "WAIT_STATUS",
+        "MIN_DATA_NODES",
+    ],
+    &[
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "KAFKA_SECURITY_PROTOCOL",
+        "KAFKA_CA_FILE",
+        "KAFKA_CERT_FILE",
+        "KAFKA_KEY_FILE",
+        "KAFKA_INSECURE",
+        "MIN_BROKERS",
+    ],
+    &[
+        "GRAFANA_URL",
+        "GRAFANA_USERNAME",
+        "GRAFANA_PASSWORD",
+        "GRAFANA_PASSWORD_FILE",
+        "GRAFANA_TOKEN",
+        "GRAFANA_CA_FILE",
+        "GRAFANA_CERT_FILE",
+        "GRAFANA_KEY_FILE",
+        "GRAFANA_INSECURE",
+        "GRAFANA_ORG_ID",
+        "GRAFANA_SECRETS",
+    ],
+];
+
+/// The folders of one program.
+const KINDS: [&[&str]; 3] = [
+    &["ingest_pipelines", "component_templates", "ism_policies", "index_templates", "indices"],
+    &["topics"],
+    &["datasources", "dashboards"],
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the repository")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("could not read {}: {error}", path.display()))
+}
+
+/// Every file of the repository, but not what is built or fetched.
+fn files() -> Vec<PathBuf> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("the repository can be read") {
+            let path = entry.expect("the repository can be read").path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if path.is_dir() && !["target", ".git", ".cache", "node_modules"].contains(&name) {
+                walk(&path, found);
+            } else if path.is_file() {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(root(), &mut found);
+    found.sort();
+    found
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+fn sources() -> Vec<(String, String)> {
+    let rust = files().into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    rust.map(|path| (shown(&path), read(&path))).collect()
+}
+
+/// All documentation in one text.
+fn documentation() -> String {
+    let is_documentation = |path: &PathBuf| {
+        let name = shown(path);
+        name == "README.md" || (name.starts_with("docs/") && name.ends_with(".md"))
+    };
+    files().iter().filter(|path| is_documentation(path)).map(|path| read(path)).collect()
+}
+
+#[track_caller]
+fn none(problems: &[String]) {
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn every_source_file_says_what_it_is_for() {
+    let silent = sources()
+        .into_iter()
+        .filter(|(_, text)| !text.starts_with("//! "))
+        .map(|(name, _)| name + " does not start with //!");
+    none(&silent.collect::<Vec<_>>());
+}
+
+#[test]
+fn no_source_file_is_long_without_a_reason() {
+    let reasons: BTreeMap<&str, &str> = LONG.iter().copied().collect();
+    let mut problems = Vec::new();
+    let mut used = BTreeSet::new();
+    for (name, text) in sources() {
+        let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
+        match reasons.get_key_value(name.as_str()) {
+            Some((known, _)) if lines > LINES => drop(used.insert(*known)),
+            Some(_) | None if lines <= LINES => {}
+            Some(_) | None => problems
+                .push(format!("{name} has {lines} lines, more than {LINES}: divide it, or give the reason in LONG")),
+        }
+    }
+    problems.extend(
+        reasons
+            .keys()
+            .filter(|name| !used.contains(*name))
+            .map(|name| format!("LONG names {name}, which is short or gone")),
+    );
+    none(&problems);
+}
+
+#[test]
+fn main_files_are_short() {
+    for program in PROGRAMS {
+        let lines = read(&root().join(program).join("src/main.rs")).lines().count();
+        assert!(lines <= 25, "{program}/src/main.rs has {lines} lines, more than 25");
+    }
+}
+
+#[test]
+fn forbidden_words_do_not_occur() {
+    // Put together here, so that this file does not hold them.
+    let everywhere = [["/wo", "rk/"], ["/ro", "ot/"], ["/home/ru", "nner"]].map(|parts| parts.concat());
+    let in_code = [
+        [".unw", "rap()"],
+        ["todo", "!("],
+        ["unimple", "mented!("],
+        ["#[ig", "nore"],
+        ["#[al", "low("],
+        ["FIX", "ME"],
+        ["XX", "X:"],
+    ]
+    .map(|parts| parts.concat());
+    let mut problems = Vec::new();
+    for path in files() {
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let code = path.extension().is_some_and(|extension| extension == "rs");
+        let words = everywhere.iter().chain(if code { in_code.as_slice() } else { &[] });
+        for word in words {
+            if let Some(at) = text.find(word.as_str()) {
+                let line = 1 + text[..at].matches('\n').count();
+                problems.push(format!("{}:{line} holds {word}", shown(&path)));
+            }
+        }
+    }
+    none(&problems);
+}
+
+#[test]
+fn no_program_carries_a_crate_twice() {
+    let allowed: BTreeMap<&str, &str> = TWICE.iter().copied().collect();
+    for program in PROGRAMS {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(["tree", "--quiet", "--duplicates", "--edges", "normal", "--depth", "0", "--package", program]);
+        let output = command
+            .args(["--target", "x86_64-unknown-linux-musl"])
+            .current_dir(root())
+            .output()
+            .expect("cargo runs this test");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let twice: BTreeSet<&str> =
+            text.lines().filter_map(|line| line.split(' ').next()).filter(|name| !name.is_empty()).collect();
+        let problems = twice
+            .iter()
+            .filter(|name| !allowed.contains_key(*name))
+            .map(|name| format!("{program} carries {name} twice"));
+        none(&problems.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn what_the_readme_names_exists() {
+    let readme = read(&root().join("README.md"));
+    let mut problems = Vec::new();
+    let scripts: BTreeSet<&str> = readme
+        .split(|it: char| it.is_whitespace() || "`()[]|,;".contains(it))
+        .filter_map(|word| word.strip_prefix("./"))
+        .filter(|word| !word.is_empty())
+        .collect();
+    for script in &scripts {
+        let mode = fs::metadata(root().join(script)).map(|file| file.permissions().mode());
+        if !mode.is_ok_and(|mode| mode & 0o111 != 0) {
+            problems.push(format!("./{script} is not there or not executable"));
+        }
+    }
+    let links = readme.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+    for link in links.filter(|link| !link.is_empty() && !link.contains("://")) {
+        if !root().join(link).exists() {
+            problems.push(format!("the link to {link} leads nowhere"));
+        }
+    }
+    problems.extend(
+        commands(&readme)
+            .into_iter()
+            .filter(|command| !known(command))
+            .map(|command| format!("{command} is no command known here")),
+    );
+    none(&problems);
+    assert!(scripts.contains("demo") && scripts.contains("test"), "README.md names {scripts:?}");
+}
+
+/// The first word of each line of the blocks marked `sh`.
+fn commands(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut shell = false;
+    let mut fenced = false;
+    let mut goes_on = false;
+    for line in text.lines() {
+        if let Some(language) = line.trim_start().strip_prefix("```") {
+            fenced = !fenced;
+            shell = fenced && ["sh", "bash", "shell", "console"].contains(&language.trim());
+        } else if shell {
+            let first = !goes_on;
+            goes_on = line.ends_with('\\');
+            let line = line.trim().trim_start_matches("$ ");
+            // Variables may stand before the command.
+            if let (true, false, Some(command)) =
+                (first, line.starts_with('#'), line.split_whitespace().find(|word| !word.contains('=')))
+            {
+                found.push(command);
+            }
+        }
+    }
+    found
+}
+
+fn known(command: &str) -> bool {
+    const OTHERS: [&str; 11] =
+        ["cargo", "docker", "docker-compose", "kubectl", "helm", "git", "curl", "cd", "export", "cat", "jq"];
+    PROGRAMS.contains(&command)
+        || OTHERS.contains(&command)
+        || (command.contains('/') && root().join(command).is_file())
+}
+
+#[test]
+fn every_setting_and_kind_is_documented() {
+    let text = documentation();
+    let words: BTreeSet<&str> = text.split(|it: char| !it.is_alphanumeric() && it != '_').collect();
+    let names = SETTINGS.iter().chain(OWN_SETTINGS.into_iter().flatten()).chain(KINDS.into_iter().flatten());
+    // What is the same for each prefix, and `_FILE` beside each secret, is documented once.
+    let documented = |name: &&&str| {
+        let shared = ["USERNAME", "PASSWORD", "PASSWORD_FILE", "TOKEN", "CA_FILE", "CERT_FILE", "KEY_FILE", "INSECURE"];
+        let suffix = name.split_once('_').map(|(_, suffix)| suffix).filter(|suffix| shared.contains(suffix));
+        words.contains(**name)
+            || suffix.is_some_and(|suffix| {
+                words.contains(suffix.strip_suffix("_FILE").unwrap_or(suffix)) || words.contains(suffix)
+            })
+    };
+    let missing =
+        names.filter(|name| !documented(name)).map(|name| format!("{name} is in neither README.md nor docs/"));
+    none(&missing.collect::<Vec<_>>());
+}
+
+/// A name that is one letter too long is answered with the right one: so the program knows it.
+fn suggests(run: &Run, name: &str) -> bool {
+    let wanted = format!("did you mean {name}?");
+    run.records().iter().any(|record| record.to_string().contains(&wanted))
+}
+
+#[test]
+fn every_setting_is_known_to_its_programs() {
+    for (program, own) in PROGRAMS.into_iter().zip(OWN_SETTINGS) {
+        let mut sandbox = Sandbox::new(program);
+        let (folder, body) = example(program);
+        sandbox = sandbox.config(&[(folder, body)]);
+        let names: Vec<&&str> = SETTINGS.iter().chain(own).collect();
+        for name in &names {
+            sandbox.set(&format!("{name}Q"), "1");
+        }
+        let run = sandbox.run(&["validate"]);
+        run.expect_code(0);
+        let unknown =
+            names.iter().filter(|name| !suggests(&run, name)).map(|name| format!("{program} does not know {name}"));
+        none(&unknown.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn every_kind_is_known_to_its_program() {
+    for (program, kinds) in PROGRAMS.into_iter().zip(KINDS) {
+        let (folder, body) = example(program);
+        let sandbox = Sandbox::new(program).config(&[(folder, body)]);
+        for kind in kinds {
+            sandbox.write(&format!("{kind}q/x.json"), "{}");
+        }
+        let run = sandbox.run(&["validate"]);
+        run.expect_code(1);
+        let unknown = kinds
+            .iter()
+            .filter(|kind| !suggests(&run, kind))
+            .map(|kind| format!("{program} does not know {kind}: {run}"));
+        none(&unknown.collect::<Vec<_>>());
+    }
+}
+
+/// One good file for each program.
+fn example(program: &str) -> (&'static str, serde_json::Value) {
+    match program {
+        "os-init" => ("index_templates/tidy.json", json!({"index_patterns": ["tidy-*"]})),
+        "k-init" => ("topics/tidy.json", json!({"partitions": 1})),
+        _ => (
+            "datasources/tidy.json",
+            json!({"name": "tidy", "type": "prometheus", "access": "proxy", "url": "http://prometheus:9090"}),
+        ),
+    }
+}
