@@ -244,7 +244,8 @@ fn what_the_readme_names_exists() {
     let scripts: BTreeSet<&str> = readme
         .split(|it: char| it.is_whitespace() || "`()[]|,;".contains(it))
         .filter_map(|word| word.strip_prefix("./"))
-        .filter(|word| !word.is_empty())
+        // A Compose volume, `./config:/config`, is the reader's.
+        .filter(|word| !word.is_empty() && !word.contains(':'))
         .collect();
     for script in &scripts {
         let mode = fs::metadata(root().join(script)).map(|file| file.permissions().mode());
