@@ -239,7 +239,7 @@ fn compare(at: &str, recorded: &Value, ours: &Value, pairs: &mut Pairs, differen
             for key in left.keys().chain(right.keys().filter(|key| !left.contains_key(*key))) {
                 match (left.get(key), right.get(key)) {
                     (Some(left), Some(right)) => {
-                        compare(&format!("{at}/{}", key.replace('/', "~")), left, right, pairs, differences)
+                        compare(&format!("{at}/{}", key.replace('/', "~")), left, right, pairs, differences);
                     }
                     (Some(left), None) => differences.push(format!("{at}/{key}: {left} is missing")),
                     (None, right) => differences.push(format!("{at}/{key}: {right:?} is too much")),

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::Profile;
 use super::answer::Answer;
+use super::field::{fingerprint, flag, seconds, text};
 use super::route::Call;
-use super::state::{Account, Role, Token, fingerprint, flag, seconds, text};
+use super::state::{Account, Role, Token};
 
 const PICTURE: &str = "/public/img/user_profile.png";
 

@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::Profile;
 use super::answer::Answer;
+use super::field::{flag, object, text};
 use super::policy;
 use super::route::Call;
-use super::state::{Integration, Role, flag, object, text};
+use super::state::{Integration, Role};
 
 const REDACTED: &str = "[REDACTED]";
 

@@ -5,11 +5,12 @@ use serde_json::{Map, Value, json};
 
 use super::Profile;
 use super::answer::Answer;
+use super::field::{flag, seconds, slug, text};
 use super::folder::wrong_uid;
+use super::model;
 use super::permission;
-use super::resource;
 use super::route::Call;
-use super::state::{Dashboard, Revision, flag, seconds, slug, text};
+use super::state::{Dashboard, Revision};
 
 pub(super) fn route(call: &mut Call<'_>, method: &str, rest: &[&str]) -> Option<Answer> {
     Some(match (method, rest) {
@@ -70,11 +71,11 @@ fn shown(call: &mut Call<'_>, dashboard: &Dashboard) -> Value {
         let stored = if call.profile == Profile::V12 { "v0alpha1" } else { &dashboard.stored_as };
         meta["apiVersion"] = json!(stored);
     }
-    let mut model = resource::classic(dashboard);
-    model.insert("id".to_owned(), json!(dashboard.id));
-    model.insert("uid".to_owned(), json!(dashboard.uid));
-    model.insert("version".to_owned(), json!(dashboard.version));
-    json!({"meta": meta, "dashboard": model})
+    let mut body = model::classic(dashboard);
+    body.insert("id".to_owned(), json!(dashboard.id));
+    body.insert("uid".to_owned(), json!(dashboard.uid));
+    body.insert("version".to_owned(), json!(dashboard.version));
+    json!({"meta": meta, "dashboard": body})
 }
 
 fn versions(call: &Call<'_>, dashboard: &Dashboard) -> Answer {
@@ -197,21 +198,22 @@ fn read(call: &mut Call<'_>) -> Result<Wish, Answer> {
 fn find(call: &mut Call<'_>, wish: &mut Wish) -> Result<Option<Dashboard>, Answer> {
     let profile = call.profile;
     let by_uid = call.org().dashboards.get(&wish.uid).cloned();
-    let by_id = call.org().dashboards.values().find(|one| wish.id != 0 && one.id == wish.id).cloned();
-    if wish.id != 0 && by_id.is_none() && !(profile == Profile::V13 && !wish.uid.is_empty()) {
+    let numbered = call.org().dashboards.values().find(|one| wish.id != 0 && one.id == wish.id).cloned();
+    let id_counts = profile <= Profile::V12 || wish.uid.is_empty();
+    if wish.id != 0 && numbered.is_none() && id_counts {
         return Err(Answer::status_message(404, "Dashboard not found", "not-found"));
     }
-    if let Some(by_id) = by_id {
+    if let Some(numbered) = numbered {
         if wish.uid.is_empty() {
-            wish.uid.clone_from(&by_id.uid);
-            return Ok(Some(by_id));
+            wish.uid.clone_from(&numbered.uid);
+            return Ok(Some(numbered));
         }
-        if by_id.uid != wish.uid {
+        if numbered.uid != wish.uid {
             match profile {
                 Profile::V10 | Profile::V11 if by_uid.is_some() => {
                     return Err(Answer::message(400, "A dashboard with the same uid already exists"));
                 }
-                Profile::V10 | Profile::V11 => return Ok(Some(by_id)),
+                Profile::V10 | Profile::V11 => return Ok(Some(numbered)),
                 Profile::V12 => return Ok(by_uid),
                 Profile::V13 => return Err(Answer::message(400, "id and uid belong to different dashboards")),
             }
@@ -292,7 +294,7 @@ fn update(call: &mut Call<'_>, mut dashboard: Dashboard, wish: Wish) -> Dashboar
 pub(super) fn keep(call: &mut Call<'_>, mut dashboard: Dashboard, message: &str) -> Dashboard {
     let row = call.state.next("version row");
     let resources = call.profile.has_resources();
-    let mut data = resource::classic(&dashboard);
+    let mut data = model::classic(&dashboard);
     data.insert("uid".to_owned(), json!(dashboard.uid));
     data.insert("version".to_owned(), json!(dashboard.version));
     if !resources && dashboard.version > 1 {

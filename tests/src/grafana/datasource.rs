@@ -9,9 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::Profile;
 use super::answer::Answer;
+use super::field::{flag, object, text};
 use super::plugin;
 use super::route::Call;
-use super::state::{DataSource, flag, object, text};
+use super::state::DataSource;
 
 pub(super) fn route(call: &mut Call<'_>, method: &str, rest: &[&str]) -> Option<Answer> {
     match (method, rest) {

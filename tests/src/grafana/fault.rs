@@ -63,7 +63,7 @@ impl Fault {
         Fault { first: every, every, ..self }
     }
 
-    /// With this header on the answer, such as `Retry-After`.
+    /// With this header on the answer, such as `Retry-After`; a `Content-Type` takes the place of the usual one.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Fault {
         self.headers.push((name.to_owned(), value.to_owned()));

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::Profile;
 use super::answer::Answer;
+use super::field::{flag, text};
 use super::permission;
 use super::route::Call;
-use super::state::{Folder, flag, folder_url, text};
+use super::state::{Folder, folder_url};
 
 /// Folders under folders; the one in the root is level 0.
 const MAX_DEPTH: usize = 4;
@@ -97,9 +98,9 @@ fn bare(profile: Profile, org_id: i64, folder: &Folder) -> Value {
         // 10.4 shows no organization here.
         "orgId": if profile == Profile::V10 { 0 } else { org_id },
         "hasAcl": false, "canSave": true, "canEdit": true, "canAdmin": true, "canDelete": true,
-        "createdBy": made.created_by.login, "created": super::state::seconds(made.created),
+        "createdBy": made.created_by.login, "created": super::field::seconds(made.created),
         "updatedBy": changed_by.unwrap_or(if profile.has_resources() { "Anonymous" } else { &made.created_by.login }),
-        "updated": super::state::seconds(made.updated),
+        "updated": super::field::seconds(made.updated),
     });
     if !folder.description.is_empty() {
         body["description"] = json!(folder.description);

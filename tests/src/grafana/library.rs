@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::Profile;
 use super::answer::Answer;
+use super::field::{seconds, text};
 use super::route::Call;
-use super::state::{Element, seconds, text};
+use super::state::Element;
 
 pub(super) fn route(call: &mut Call<'_>, method: &str, rest: &[&str]) -> Option<Answer> {
     Some(match (method, rest) {
@@ -45,13 +46,13 @@ fn list(call: &mut Call<'_>) -> Answer {
 
 fn shown(call: &mut Call<'_>, element: &Element) -> Value {
     let (folder_id, folder_name, _) = call.org().place(element.folder.as_deref());
-    let folder_uid = element.folder.clone().unwrap_or_default();
+    let place = element.folder.clone().unwrap_or_default();
     let by = json!({"id": element.by.id, "name": element.by.login, "avatarUrl": "/public/img/user_profile.png"});
     json!({
-        "id": element.id, "orgId": call.org_id, "folderId": folder_id, "folderUid": folder_uid, "uid": element.uid,
+        "id": element.id, "orgId": call.org_id, "folderId": folder_id, "folderUid": place, "uid": element.uid,
         "name": element.name, "kind": element.kind, "type": element.model.get("type"),
         "description": element.model.get("description"), "model": element.model, "version": element.version,
-        "meta": {"folderName": folder_name, "folderUid": folder_uid, "connectedDashboards": connections(call, &element.uid),
+        "meta": {"folderName": folder_name, "folderUid": place, "connectedDashboards": connections(call, &element.uid),
             "created": seconds(element.created), "updated": seconds(element.updated), "createdBy": by.clone(),
             "updatedBy": by},
     })

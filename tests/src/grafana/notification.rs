@@ -4,9 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::Profile;
 use super::answer::Answer;
+use super::field::{fingerprint, text};
 use super::policy;
 use super::route::Call;
-use super::state::{Named, fingerprint, text};
+use super::state::Named;
 
 pub(super) fn route(call: &mut Call<'_>, method: &str, kind: &str, rest: &[&str]) -> Option<Answer> {
     if kind == "mute-timings" { timings(call, method, rest) } else { templates(call, method, rest) }

@@ -4,8 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::Profile;
 use super::answer::Answer;
+use super::field::text;
 use super::route::Call;
-use super::state::{Org, Role, Team, User, text};
+use super::state::{Org, Role, Team, User};
 
 const PICTURE: &str = "/public/img/user_profile.png";
 

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::Profile;
 use super::answer::Answer;
 use super::dashboard;
+use super::field::{seconds, slug, text};
 use super::route::Call;
-use super::state::{Actor, Grant, Holder, Made, folder_url, seconds, slug, text};
+use super::state::{Actor, Grant, Holder, Made, folder_url};
 
 const PICTURE: &str = "/public/img/user_profile.png";
 

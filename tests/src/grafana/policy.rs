@@ -3,10 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::Profile;
-use super::alert_rule::duration;
 use super::answer::Answer;
+use super::duration::duration;
+use super::field::text;
 use super::route::Call;
-use super::state::{Org, text};
+use super::state::Org;
 
 impl Profile {
     pub(super) fn first_receiver(self) -> &'static str {

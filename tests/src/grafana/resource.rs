@@ -3,18 +3,19 @@
 //! A dashboard is stored once and shown in the version that is asked for. Converting between `v1` and `v2` keeps the title
 //! and little else, as the module's head says.
 
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::Profile;
 use super::answer::Answer;
 use super::dashboard::{self, whole_numbers};
+use super::discovery;
+use super::field::{object, seconds, text};
 use super::folder;
+use super::managed_fields::managed_fields;
+use super::model::{from_v2, migrated, to_v2};
 use super::permission;
 use super::route::Call;
-use super::state::{Dashboard, Made, object, seconds, text};
+use super::state::{Dashboard, Made};
 
-const LATEST_SCHEMA: i64 = 42;
 const FOLDER: &str = "grafana.app/folder";
 
 /// One of the two resources that the stand-in has.
@@ -28,68 +29,15 @@ struct Resource {
 const DASHBOARDS: Resource = Resource { group: "dashboard.grafana.app", plural: "dashboards", kind: "Dashboard" };
 const FOLDERS: Resource = Resource { group: "folder.grafana.app", plural: "folders", kind: "Folder" };
 
-impl Profile {
-    fn dashboard_versions(self) -> &'static [&'static str] {
-        match self {
-            Profile::V10 | Profile::V11 => &[],
-            Profile::V12 => &["v1beta1", "v0alpha1", "v2beta1", "v2alpha1"],
-            Profile::V13 => &["v1", "v2", "v1beta1", "v0alpha1", "v2beta1", "v2alpha1"],
-        }
-    }
-
-    fn folder_versions(self) -> &'static [&'static str] {
-        match self {
-            Profile::V10 | Profile::V11 => &[],
-            Profile::V12 => &["v1beta1"],
-            Profile::V13 => &["v1", "v1beta1"],
-        }
-    }
-
-    /// Every group that this version lists, with its versions, the preferred one first.
-    fn groups(self) -> Vec<(&'static str, &'static [&'static str])> {
-        match self {
-            Profile::V10 => vec![("playlist.grafana.app", &["v0alpha1"]), ("featuretoggle.grafana.app", &["v0alpha1"])],
-            Profile::V11 => vec![
-                ("notifications.alerting.grafana.app", &["v0alpha1"]),
-                ("userstorage.grafana.app", &["v0alpha1"]),
-                ("playlist.grafana.app", &["v0alpha1"]),
-                ("featuretoggle.grafana.app", &["v0alpha1"]),
-                ("iam.grafana.app", &["v0alpha1"]),
-            ],
-            Profile::V12 | Profile::V13 => vec![
-                ("features.grafana.app", &["v0alpha1"]),
-                (DASHBOARDS.group, self.dashboard_versions()),
-                (FOLDERS.group, self.folder_versions()),
-                ("iam.grafana.app", &["v0alpha1"]),
-                ("userstorage.grafana.app", &["v0alpha1"]),
-                ("preferences.grafana.app", &["v1alpha1"]),
-                ("collections.grafana.app", &["v1alpha1"]),
-                ("playlist.grafana.app", &["v1", "v0alpha1"]),
-                ("plugins.grafana.app", &["v0alpha1"]),
-                ("example.grafana.app", &["v1alpha1", "v0alpha1"]),
-                ("notifications.alerting.grafana.app", &["v0alpha1"]),
-            ],
-        }
-    }
-}
-
 pub(super) fn route(call: &mut Call<'_>, method: &str, rest: &[&str]) -> Answer {
     if let ("GET", []) = (method, rest) {
-        let groups: Vec<Value> = call.profile.groups().into_iter().map(|group| listed(call, group)).collect();
-        return Answer::json(200, json!({"kind": "APIGroupList", "groups": groups}));
+        return discovery::groups(call);
     }
-    match call.profile {
-        Profile::V10 => return Answer::json(404, json!({"paths": PATHS_OF_10})),
-        Profile::V11 => return Answer::text(404, "404 page not found\n"),
-        Profile::V12 | Profile::V13 => {}
+    if let Some(answer) = discovery::without_resources(call.profile) {
+        return answer;
     }
     if let ("GET", [group]) = (method, rest) {
-        let Some((name, versions)) = call.profile.groups().into_iter().find(|(name, _)| name == group) else {
-            return no_resource();
-        };
-        let mut body = json!({"kind": "APIGroup", "apiVersion": "v1"});
-        describe(&mut body, name, versions);
-        return Answer::json(200, body);
+        return discovery::group(call, group).unwrap_or_else(no_resource);
     }
     let [group, version, "namespaces", namespace, plural, name @ ..] = rest else { return no_resource() };
     let Some(resource) = [DASHBOARDS, FOLDERS].into_iter().find(|one| one.group == *group && one.plural == *plural)
@@ -115,52 +63,6 @@ pub(super) fn route(call: &mut Call<'_>, method: &str, rest: &[&str]) -> Answer 
         ("DELETE", [name]) => delete(call, &view, name),
         _ => no_resource(),
     }
-}
-
-/// What 10.4 says it has, to any path under `/apis` that it lacks.
-const PATHS_OF_10: [&str; 27] = [
-    "/apis",
-    "/apis/featuretoggle.grafana.app",
-    "/apis/featuretoggle.grafana.app/v0alpha1",
-    "/apis/playlist.grafana.app",
-    "/apis/playlist.grafana.app/v0alpha1",
-    "/healthz",
-    "/healthz/log",
-    "/healthz/ping",
-    "/healthz/poststarthook/max-in-flight-filter",
-    "/healthz/poststarthook/storage-object-count-tracker-hook",
-    "/livez",
-    "/livez/log",
-    "/livez/ping",
-    "/livez/poststarthook/max-in-flight-filter",
-    "/livez/poststarthook/storage-object-count-tracker-hook",
-    "/metrics",
-    "/metrics/slis",
-    "/openapi/v2",
-    "/openapi/v3",
-    "/openapi/v3/",
-    "/readyz",
-    "/readyz/log",
-    "/readyz/ping",
-    "/readyz/poststarthook/max-in-flight-filter",
-    "/readyz/poststarthook/storage-object-count-tracker-hook",
-    "/readyz/shutdown",
-    "/version",
-];
-
-fn listed(call: &Call<'_>, (name, versions): (&str, &[&str])) -> Value {
-    let mut body = json!({});
-    describe(&mut body, name, versions);
-    let host = call.request.header("host").unwrap_or("127.0.0.1");
-    body["serverAddressByClientCIDRs"] = json!([{"clientCIDR": "0.0.0.0/0", "serverAddress": host}]);
-    body
-}
-
-fn describe(body: &mut Value, name: &str, versions: &[&str]) {
-    let entry = |version: &&str| json!({"groupVersion": format!("{name}/{version}"), "version": version});
-    body["name"] = json!(name);
-    body["versions"] = versions.iter().map(entry).collect();
-    body["preferredVersion"] = versions.first().map(entry).into();
 }
 
 /// The resource, version and namespace that a request is about.
@@ -207,10 +109,10 @@ fn find(call: &mut Call<'_>, view: &View, name: &str) -> Option<Value> {
         spec["description"] = json!(folder.description);
     }
     let metadata = metadata(view, name, folder.id, folder.version, folder.parent.as_deref(), &folder.made);
-    Some(whole(view, metadata, spec, json!({})))
+    Some(whole(view, &metadata, &spec, &json!({})))
 }
 
-fn whole(view: &View, metadata: Value, spec: Value, status: Value) -> Value {
+fn whole(view: &View, metadata: &Value, spec: &Value, status: &Value) -> Value {
     let Resource { group, kind, .. } = view.resource;
     json!({"kind": kind, "apiVersion": format!("{group}/{}", view.version), "metadata": metadata, "spec": spec,
         "status": status})
@@ -254,80 +156,7 @@ fn dashboard_as(view: &View, dashboard: &Dashboard) -> Value {
     };
     let folder = dashboard.folder.as_deref();
     let metadata = metadata(view, &dashboard.uid, dashboard.id, dashboard.version, folder, &dashboard.made);
-    whole(view, metadata, Value::Object(spec), status)
-}
-
-/// The model that the old API shows.
-pub(super) fn classic(dashboard: &Dashboard) -> Map<String, Value> {
-    if dashboard.stored_as.starts_with("v2") { from_v2(&dashboard.spec) } else { dashboard.spec.clone() }
-}
-
-/// What a write through `v1` makes of a model: defaults and the newest schema version (12.4).
-fn migrated(mut spec: Map<String, Value>) -> Map<String, Value> {
-    let own = json!({"builtIn": 1, "datasource": {"type": "grafana", "uid": "-- Grafana --"}, "enable": true, "hide": true,
-        "iconColor": "rgba(0, 211, 255, 1)", "name": "Annotations & Alerts", "type": "dashboard"});
-    let defaults = [
-        ("annotations", json!({"list": [own]})),
-        ("editable", json!(true)),
-        ("fiscalYearStartMonth", json!(0)),
-        ("graphTooltip", json!(0)),
-        ("links", json!([])),
-        ("tags", json!([])),
-        ("templating", json!({"list": []})),
-        ("time", json!({"from": "now-6h", "to": "now"})),
-        ("timepicker", json!({})),
-        ("timezone", json!("")),
-        ("weekStart", json!("")),
-    ];
-    for (field, value) in defaults {
-        spec.entry(field).or_insert(value);
-    }
-    if spec.get("schemaVersion").and_then(Value::as_i64).is_none_or(|version| version < LATEST_SCHEMA) {
-        spec.insert("schemaVersion".to_owned(), json!(LATEST_SCHEMA));
-    }
-    spec
-}
-
-fn from_v2(spec: &Map<String, Value>) -> Map<String, Value> {
-    let times = spec.get("timeSettings").cloned().unwrap_or_default();
-    let tooltip = match spec.get("cursorSync").and_then(Value::as_str) {
-        Some("Crosshair") => 1,
-        Some("Tooltip") => 2,
-        _ => 0,
-    };
-    let or = |field: &str, default: &str| match text(&times, field) {
-        "" => default.to_owned(),
-        given => given.to_owned(),
-    };
-    let mut model = json!({
-        "annotations": {"list": []}, "editable": true, "fiscalYearStartMonth": 0, "graphTooltip": tooltip,
-        "preload": spec.get("preload").cloned().unwrap_or(json!(false)), "refresh": text(&times, "autoRefresh"),
-        "schemaVersion": LATEST_SCHEMA, "time": {"from": or("from", "now-6h"), "to": or("to", "now")},
-        "title": spec.get("title").cloned().unwrap_or_default(),
-    });
-    let fields = model.as_object_mut().expect("it was made as one");
-    for kept in ["tags", "links"] {
-        if let Some(list) = spec.get(kept).filter(|list| list.as_array().is_some_and(|list| !list.is_empty())) {
-            fields.insert(kept.to_owned(), list.clone());
-        }
-    }
-    let elements = spec.get("elements").and_then(Value::as_object).cloned().unwrap_or_default();
-    if !elements.is_empty() {
-        let panels = elements.values().map(|element| json!({"title": text(&element["spec"], "title")}));
-        fields.insert("panels".to_owned(), panels.collect());
-    }
-    fields.clone()
-}
-
-fn to_v2(spec: &Map<String, Value>) -> Map<String, Value> {
-    let body = json!({
-        "annotations": [], "cursorSync": "Off", "elements": {}, "layout": {"kind": "GridLayout", "spec": {"items": []}},
-        "links": [], "preload": false, "tags": spec.get("tags").cloned().unwrap_or(json!([])),
-        "timeSettings": {"from": "now-6h", "to": "now", "autoRefresh": "", "autoRefreshIntervals": [],
-            "hideTimepicker": false, "fiscalYearStartMonth": 0},
-        "title": spec.get("title").cloned().unwrap_or_default(), "variables": [],
-    });
-    body.as_object().cloned().expect("it was made as one")
+    whole(view, &metadata, &Value::Object(spec), &status)
 }
 
 fn list(call: &mut Call<'_>, view: &View) -> Answer {
@@ -435,7 +264,7 @@ fn create(call: &mut Call<'_>, view: &View) -> Answer {
 
 fn insert(call: &mut Call<'_>, view: &View, wish: Wish) {
     let granted = text(&call.body["metadata"]["annotations"], "grafana.app/grant-permissions") == "default";
-    let fields = managed_fields(call, view);
+    let fields = managed_fields(call, view.resource.group, view.version);
     if view.resource == FOLDERS {
         let title = text(&call.body["spec"], "title").to_owned();
         let mut folder = folder::add(call, &wish.name, &title, wish.folder);
@@ -495,7 +324,7 @@ fn update(call: &mut Call<'_>, view: &View, name: &str) -> Answer {
 
 fn replace_dashboard(call: &mut Call<'_>, view: &View, wish: Wish) -> bool {
     let actor = call.actor.clone();
-    let fields = managed_fields(call, view);
+    let fields = managed_fields(call, view.resource.group, view.version);
     let mut dashboard = call.org().dashboards.get(&wish.name).cloned().expect("it was found above");
     // 12.4 compares what was sent, before its migration: an older schema version is a change every time.
     let sent = call.body["spec"].as_object().cloned().unwrap_or_default();
@@ -549,33 +378,4 @@ fn delete(call: &mut Call<'_>, view: &View, name: &str) -> Answer {
         }
         Answer::json(200, json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}))
     })
-}
-
-/// Who manages which field; 12.4 keeps no such record for `v2`.
-fn managed_fields(call: &Call<'_>, view: &View) -> Option<Value> {
-    if view.version.starts_with("v2") {
-        return None;
-    }
-    let agent = call.request.header("user-agent").unwrap_or("unknown");
-    let Resource { group, .. } = view.resource;
-    let mut meta = json!({});
-    for part in ["annotations", "labels"] {
-        let named = fields_of(&Value::Object(object(&call.body["metadata"], part)));
-        if named.as_object().is_some_and(|fields| !fields.is_empty()) {
-            meta[format!("f:{part}")] = named;
-            meta[format!("f:{part}")]["."] = json!({});
-        }
-    }
-    let mut fields = json!({"f:spec": fields_of(&call.body["spec"])});
-    if meta != json!({}) {
-        fields["f:metadata"] = meta;
-    }
-    Some(json!([{"manager": agent.split('/').next().unwrap_or(agent), "operation": "Update",
-        "apiVersion": format!("{group}/{}", view.version), "time": seconds(Timestamp::now()),
-        "fieldsType": "FieldsV1", "fieldsV1": fields}]))
-}
-
-fn fields_of(value: &Value) -> Value {
-    let Some(fields) = value.as_object() else { return json!({}) };
-    Value::Object(fields.iter().map(|(name, value)| (format!("f:{name}"), fields_of(value))).collect())
 }

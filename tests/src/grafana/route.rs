@@ -217,8 +217,10 @@ fn needed(method: &str, segments: &[&str]) -> Option<(Need, &'static str)> {
         ["api", "folders", ..] if read => (InOrg(Role::Viewer), "folders:read"),
         ["api", "folders"] => (InOrg(Role::Editor), "folders:create"),
         ["api", "folders", ..] => (InOrg(Role::Editor), "folders:write"),
-        ["api", "dashboards", ..] if read => (InOrg(Role::Viewer), "dashboards:read"),
-        ["api", "dashboards", ..] => (InOrg(Role::Editor), "dashboards:write"),
+        ["api", "dashboards", ..] | ["apis", _, _, "namespaces", ..] if read => {
+            (InOrg(Role::Viewer), "dashboards:read")
+        }
+        ["api", "dashboards", ..] | ["apis", _, _, "namespaces", ..] => (InOrg(Role::Editor), "dashboards:write"),
         ["api", "search" | "frontend", ..] => (InOrg(Role::Viewer), "dashboards:read"),
         ["api", "datasources", ..] if read => (InOrg(Role::Admin), "datasources:read"),
         ["api", "datasources"] => (InOrg(Role::Admin), "datasources:create"),
@@ -234,8 +236,6 @@ fn needed(method: &str, segments: &[&str]) -> Option<(Need, &'static str)> {
             (InOrg(Role::Admin), "alert.provisioning:write")
         }
         ["api", "v1", "provisioning", ..] => (InOrg(Role::Editor), "alert.provisioning:write"),
-        ["apis", _, _, "namespaces", ..] if read => (InOrg(Role::Viewer), "dashboards:read"),
-        ["apis", _, _, "namespaces", ..] => (InOrg(Role::Editor), "dashboards:write"),
         _ => return None,
     };
     Some(need)

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::Profile;
 use super::answer::Answer;
 use super::dashboard::{text_of, url};
+use super::field::slug;
 use super::route::Call;
-use super::state::{folder_url, slug};
+use super::state::folder_url;
 
 struct Hit {
     title: String,

@@ -244,7 +244,8 @@ fn head(answer: &Answer) -> String {
     use std::fmt::Write as _;
 
     let mut head = format!("HTTP/1.1 {} {}\r\n", answer.status, reason(answer.status));
-    if let Some(content_type) = answer.content_type {
+    let own = answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    if let Some(content_type) = answer.content_type.filter(|_| !own) {
         let _infallible = write!(head, "Content-Type: {content_type}\r\n");
     }
     for (name, value) in &answer.headers {

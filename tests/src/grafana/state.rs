@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::field::slug;
 use super::{Options, Profile};
 
 /// A role in an organization, weakest first.
@@ -319,14 +320,14 @@ impl State {
     pub(super) fn made(&mut self, by: &Actor) -> Made {
         let now = Timestamp::now();
         let (left, right) = (mix(self.next("uuid")), mix(self.next("uuid")));
-        let (a, b, c) = (left >> 32, (left >> 16) & 0xffff, left & 0xfff);
-        let (d, e) = ((right >> 48) & 0x3fff | 0x8000, right & 0xffff_ffff_ffff);
+        let (low, middle, version) = (left >> 32, (left >> 16) & 0xffff, left & 0xfff | 0x4000);
+        let (variant, node) = ((right >> 48) & 0x3fff | 0x8000, right & 0xffff_ffff_ffff);
         Made {
             created: now,
             updated: now,
             created_by: by.clone(),
             updated_by: None,
-            resource_uid: format!("{a:08x}-{b:04x}-4{c:03x}-{d:04x}-{e:012x}"),
+            resource_uid: format!("{low:08x}-{middle:04x}-{version:04x}-{variant:04x}-{node:012x}"),
             resource_version: self.resource_version(),
             annotations: Map::new(),
             labels: Map::new(),
@@ -385,47 +386,6 @@ impl Org {
 
 pub(super) fn folder_url(folder: &Folder) -> String {
     format!("/dashboards/f/{}/{}", folder.uid, slug(&folder.title))
-}
-
-/// Grafana's own: lower case, everything but letters and digits a dash.
-pub(super) fn slug(title: &str) -> String {
-    let mut slug = String::new();
-    for character in title.chars() {
-        if character.is_alphanumeric() {
-            slug.extend(character.to_lowercase());
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
-        }
-    }
-    slug.trim_end_matches('-').to_owned()
-}
-
-/// Whole seconds, as a row read back from the database shows.
-pub(super) fn seconds(time: Timestamp) -> String {
-    Timestamp::from_second(time.as_second()).map_or_else(|_| time.to_string(), |whole| whole.to_string())
-}
-
-/// A field as text, empty when it is missing or no text.
-pub(super) fn text<'a>(body: &'a Value, field: &str) -> &'a str {
-    body.get(field).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// A field as a boolean, false when it is missing.
-pub(super) fn flag(body: &Value, field: &str) -> bool {
-    body.get(field).and_then(Value::as_bool).unwrap_or_default()
-}
-
-/// A field as an object, empty when it is missing or null.
-pub(super) fn object(body: &Value, field: &str) -> Map<String, Value> {
-    body.get(field).and_then(Value::as_object).cloned().unwrap_or_default()
-}
-
-/// Sixteen hexadecimal digits that change with the content.
-pub(super) fn fingerprint(content: &str) -> String {
-    let hash = content
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    format!("{hash:016x}")
 }
 
 fn mix(number: i64) -> u64 {
