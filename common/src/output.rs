@@ -86,7 +86,7 @@ pub fn start(origin: Origin) {
 
 /// Sets format and level once the settings are known.
 pub fn configure(format: Option<Format>, level: log::LevelFilter) {
-    with(|_, state| {
+    with(|state| {
         if let Some(format) = format {
             state.format = format;
         }
@@ -97,13 +97,13 @@ pub fn configure(format: Option<Format>, level: log::LevelFilter) {
 /// The format in force.
 #[must_use]
 pub fn format() -> Format {
-    with(|_, state| state.format).unwrap_or(Format::Json)
+    with(|state| state.format).unwrap_or(Format::Json)
 }
 
 /// The records kept so far, oldest first, and how many did not fit.
 #[must_use]
 pub fn kept() -> (Vec<Kept>, usize) {
-    with(|_, state| (state.kept.iter().cloned().collect(), state.dropped)).unwrap_or_default()
+    with(|state| (state.kept.iter().cloned().collect(), state.dropped)).unwrap_or_default()
 }
 
 /// This run's origin, once started.
@@ -112,15 +112,30 @@ pub fn origin() -> Option<&'static Origin> {
     OUTPUT.get().map(|output| &output.origin)
 }
 
-fn with<T>(act: impl FnOnce(&Origin, &mut State) -> T) -> Option<T> {
-    let output = OUTPUT.get()?;
-    let mut state = output.state.lock().unwrap_or_else(PoisonError::into_inner);
-    Some(act(&output.origin, &mut state))
+fn with<T>(act: impl FnOnce(&mut State) -> T) -> Option<T> {
+    let mut state = OUTPUT.get()?.state.lock().unwrap_or_else(PoisonError::into_inner);
+    Some(act(&mut state))
+}
+
+/// How records look at the moment.
+#[derive(Clone, Copy)]
+struct Look {
+    format: Format,
+    level: log::LevelFilter,
+    color: bool,
+}
+
+impl Look {
+    fn now() -> Option<Self> {
+        with(|state| Self { format: state.format, level: state.level, color: state.color })
+    }
 }
 
 /// A record under construction.
 #[must_use]
 pub struct Record {
+    /// When it was made: printed, kept and written elsewhere it carries the same time.
+    at: SystemTime,
     level: Level,
     always: bool,
     fields: Vec<(String, Value)>,
@@ -149,7 +164,7 @@ pub fn debug(msg: &str) -> Record {
 impl Record {
     /// A record of any level.
     pub fn new(level: Level, msg: &str) -> Self {
-        Self { level, always: false, fields: vec![("msg".into(), msg.into())] }
+        Self { at: SystemTime::now(), level, always: false, fields: vec![("msg".into(), msg.into())] }
     }
 
     /// Adds a field: a scalar under a name in `snake_case`.
@@ -180,75 +195,88 @@ impl Record {
 
     /// Keeps it for the push, without saying it yet.
     pub fn keep(&self) {
-        with(|origin, state| {
-            if self.always || self.level <= state.level {
-                let now = SystemTime::now();
-                keep(state, now, json(&self.pairs(origin, now)));
-            }
-        });
+        let Some(look) = Look::now() else { return };
+        if self.wanted(look) {
+            let line = json(&self.pairs(LINE_LIMIT));
+            with(|state| keep(state, self.at, line));
+        }
     }
 
     /// Says it on stderr.
     pub fn say(&self) {
-        with(|origin, state| {
-            if !self.always && self.level > state.level {
-                return;
-            }
-            let now = SystemTime::now();
-            let line = match state.format {
-                Format::Json => json(&self.pairs(origin, now)),
-                Format::Logfmt => logfmt(&self.pairs(origin, now)),
-                Format::Text => self.text(now, state.color),
-            };
+        let Some(look) = Look::now() else { return };
+        if !self.wanted(look) {
+            return;
+        }
+        // Put together before the lock is taken: should it panic, the record that says so must still get through.
+        let line = match look.format {
+            Format::Json => json(&self.pairs(LINE_LIMIT)),
+            Format::Logfmt => logfmt(&self.pairs(LINE_LIMIT)),
+            Format::Text => self.text(look.color),
+        };
+        with(|state| {
             let clear = if std::mem::take(&mut state.progress_shown) { "\r\x1b[K" } else { "" };
             // Nobody may be reading stderr any more; that must not change what the run does.
             let _ = writeln!(std::io::stderr().lock(), "{clear}{line}");
         });
     }
 
+    fn wanted(&self, look: Look) -> bool {
+        self.always || self.level <= look.level
+    }
+
     /// The record as one line for stdout: logfmt where that is the format in force, else JSON.
     #[must_use]
     pub fn line(&self) -> String {
-        with(|origin, state| {
-            let pairs = self.pairs(origin, SystemTime::now());
-            if state.format == Format::Logfmt { logfmt(&pairs) } else { json(&pairs) }
-        })
-        .unwrap_or_default()
+        self.line_within(LINE_LIMIT)
+    }
+
+    /// The same in at most so many bytes: long fields are cut, the line stays whole.
+    #[must_use]
+    pub fn line_within(&self, limit: usize) -> String {
+        let pairs = self.pairs(limit);
+        if format() == Format::Logfmt { logfmt(&pairs) } else { json(&pairs) }
     }
 
     /// The record as one JSON line, whatever the format in force.
     #[must_use]
     pub fn json_line(&self) -> String {
-        with(|origin, _| json(&self.pairs(origin, SystemTime::now()))).unwrap_or_default()
+        json(&self.pairs(LINE_LIMIT))
     }
 
-    /// All fields in the order printed, secrets masked, long ones cut until the line is under its limit.
-    fn pairs(&self, origin: &Origin, now: SystemTime) -> Vec<(String, Value)> {
-        let mut limit = LINE_LIMIT;
+    /// All fields in the order printed, secrets masked, long ones cut until the line is within its limit.
+    fn pairs(&self, line_limit: usize) -> Vec<(String, Value)> {
+        self.pairs_of(origin(), line_limit)
+    }
+
+    fn pairs_of(&self, origin: Option<&Origin>, line_limit: usize) -> Vec<(String, Value)> {
+        let mut limit = line_limit;
         loop {
-            let pairs = self.pairs_cut(origin, now, limit);
-            if limit < 32 || json(&pairs).len().max(logfmt(&pairs).len()) <= LINE_LIMIT {
+            let pairs = self.pairs_cut(origin, limit);
+            if limit < 32 || json(&pairs).len().max(logfmt(&pairs).len()) <= line_limit {
                 return pairs;
             }
             limit /= 2;
         }
     }
 
-    fn pairs_cut(&self, origin: &Origin, now: SystemTime, limit: usize) -> Vec<(String, Value)> {
+    fn pairs_cut(&self, origin: Option<&Origin>, limit: usize) -> Vec<(String, Value)> {
         let own = |name: &str, value: &str| (name.to_owned(), Value::from(value));
-        let mut pairs = vec![own("ts", &timestamp(now)), own("level", &self.level.as_str().to_lowercase())];
+        let mut pairs = vec![own("ts", &timestamp(self.at)), own("level", &self.level.as_str().to_lowercase())];
         let mut fields = self.fields.iter().map(|(name, value)| match value {
             Value::String(text) => (name.clone(), cut(&mask(text), limit).into()),
             other => (name.clone(), other.clone()),
         });
         pairs.extend(fields.next());
-        pairs.extend([own("app", origin.app), own("version", origin.version), own("run_id", &origin.run_id)]);
-        pairs.extend(origin.instance.as_deref().map(|instance| own("instance", instance)));
+        if let Some(origin) = origin {
+            pairs.extend([own("app", origin.app), own("version", origin.version), own("run_id", &origin.run_id)]);
+            pairs.extend(origin.instance.as_deref().map(|instance| own("instance", &cut(instance, limit))));
+        }
         pairs.extend(fields);
         pairs
     }
 
-    fn text(&self, now: SystemTime, color: bool) -> String {
+    fn text(&self, color: bool) -> String {
         let (paint, off) = match (color, self.level) {
             (false, _) => ("", ""),
             (true, Level::Error) => ("\x1b[31m", "\x1b[0m"),
@@ -256,8 +284,8 @@ impl Record {
             (true, Level::Info) => ("\x1b[32m", "\x1b[0m"),
             (true, _) => ("\x1b[2m", "\x1b[0m"),
         };
-        let clock = timestamp(now).get(11..19).unwrap_or_default().to_owned();
-        format!("{clock} {paint}{:<5}{off} {}", self.level, cut(&mask(&self.sentence()), LINE_LIMIT))
+        let clock = timestamp(self.at).get(11..19).unwrap_or_default().to_owned();
+        format!("{clock} {paint}{:<5}{off} {}", self.level, visible(&cut(&mask(&self.sentence()), LINE_LIMIT)))
     }
 
     /// What a person reads: the message, and each field that adds to it.
@@ -324,7 +352,7 @@ pub fn now() -> String {
 
 /// Shows how far long work has come, on a terminal only; the next record takes its place.
 pub fn progress(text: &str) {
-    with(|_, state| {
+    with(|state| {
         if state.progress && state.format == Format::Text {
             let mut stderr = std::io::stderr().lock();
             let _ = write!(stderr, "\r\x1b[K{}", cut(&mask(text), 100));
@@ -336,7 +364,7 @@ pub fn progress(text: &str) {
 
 /// Removes the progress line.
 pub fn progress_done() {
-    with(|_, state| {
+    with(|state| {
         if std::mem::take(&mut state.progress_shown) {
             let mut stderr = std::io::stderr().lock();
             let _ = write!(stderr, "\r\x1b[K");
@@ -364,6 +392,16 @@ fn cut(text: &str, limit: usize) -> String {
         return text.to_owned();
     }
     format!("{}… (cut, {} bytes)", &text[..text.floor_char_boundary(limit)], text.len())
+}
+
+/// On one line and without a server's escape sequences, which could paint over a terminal.
+fn visible(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' | '\r' | '\t' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(shown).collect()
 }
 
 fn timestamp(now: SystemTime) -> String {
@@ -432,10 +470,14 @@ mod tests {
         Origin { app: "t-init", version: "1.2.3", run_id: "cafe".into(), instance: None }
     }
 
+    fn record() -> Record {
+        Record { at: UNIX_EPOCH, ..info("x") }
+    }
+
     #[test]
     fn a_record_is_one_flat_object_under_the_limit() {
-        let record = info("x").field("detail", "é\n\"".repeat(9000)).field("n", 3);
-        let line = json(&record.pairs(&origin(), UNIX_EPOCH));
+        let record = record().field("detail", "é\n\"".repeat(9000)).field("n", 3);
+        let line = json(&record.pairs_of(Some(&origin()), LINE_LIMIT));
         assert!(line.len() <= LINE_LIMIT && !line.contains('\n'), "{}", line.len());
         let value: Value = serde_json::from_str(&line).expect("valid JSON");
         assert_eq!(value["ts"], "1970-01-01T00:00:00.000Z");
@@ -445,8 +487,29 @@ mod tests {
 
     #[test]
     fn many_long_fields_stay_under_the_limit_too() {
-        let record = info("x").field("a", "y".repeat(9000)).field("b", "y".repeat(9000)).field("c", "y".repeat(9000));
-        assert!(json(&record.pairs(&origin(), UNIX_EPOCH)).len() <= LINE_LIMIT);
+        let long = || "y".repeat(9000);
+        let record = record().field("a", long()).field("b", long()).field("c", long());
+        assert!(json(&record.pairs(LINE_LIMIT)).len() <= LINE_LIMIT);
+        let line = record.line_within(4096);
+        assert!(line.len() <= 4096, "{}", line.len());
+        assert!(serde_json::from_str::<Value>(&line).is_ok(), "still whole: {line}");
+    }
+
+    #[test]
+    fn a_server_cannot_paint_over_the_terminal() {
+        let text = record().field("error", "two\nlines \x1b[2Jand a wipe").text(false);
+        assert_eq!(text, "00:00:00 INFO  x: two lines \u{fffd}[2Jand a wipe");
+    }
+
+    #[test]
+    fn every_copy_of_a_record_carries_the_same_time() {
+        let record = info("x");
+        let first = record.json_line();
+        crate::retry::pause(
+            std::time::Duration::from_millis(3),
+            crate::retry::Deadline::after(std::time::Duration::MAX),
+        );
+        assert_eq!(first, record.json_line());
     }
 
     #[test]
@@ -460,7 +523,7 @@ mod tests {
     fn secrets_do_not_pass() {
         crate::secret::hide("hunter2-canary");
         let record = info("log in").field("error", "refused hunter2-canary");
-        let line = json(&record.pairs(&origin(), UNIX_EPOCH));
+        let line = record.json_line();
         assert!(line.contains("refused ***"), "{line}");
     }
 }

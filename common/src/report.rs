@@ -197,6 +197,12 @@ impl Report {
         self.note(entry);
     }
 
+    /// Notes an object of a plan: its record goes to the push, while the plan itself is printed as a whole.
+    pub fn planned(&self, entry: Entry) {
+        entry.record(entry.outcome.planned()).keep();
+        self.note(entry);
+    }
+
     /// Notes an object silently.
     pub fn note(&self, entry: Entry) {
         self.state().entries.insert(entry.id.clone(), entry);

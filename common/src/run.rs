@@ -50,7 +50,7 @@ pub fn plan(kinds: &mut Kinds, rules: Rules, report: &Report) -> Ended {
             Err(failure) => Entry::new(&planned.id, Outcome::Failed, None).error(&failure.message),
             Ok(change) => Entry::new(&planned.id, outcome_of(change), Some(change)),
         };
-        report.note(entry.clone());
+        report.planned(entry.clone());
         entries.push(entry);
     }
     // Nobody may be reading; what is found still decides the exit code.

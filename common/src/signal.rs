@@ -23,26 +23,39 @@ pub enum Event {
     Signal(i32),
     /// A thread panicked.
     Crash(String),
+    /// What became of a push, by the name of its target.
+    Told(&'static str, Result<(), String>),
 }
 
 /// Installs the handlers and the panic hook; events go to `sender`.
 pub fn install(sender: &Sender<Event>) {
     // An abort (a failed allocation) ends in code 1 straight from the handler: nothing else may run there.
     let _ = signal_hook::flag::register_conditional_shutdown(SIGABRT, 1, Arc::new(AtomicBool::new(true)));
-    if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) {
-        let sender = sender.clone();
-        std::thread::spawn(move || {
-            let mut first = true;
-            for number in signals.forever() {
-                if !first {
-                    // The second one means now.
-                    signal_hook::low_level::exit(128 + number);
-                }
-                first = false;
-                let _ = sender.send(Event::Signal(number));
-            }
-        });
+    on_panic(sender);
+    if let Err(error) = on_signal(sender) {
+        // As PID 1 a run that cannot be stopped is worse than one that does not begin. Fails only if main is gone already.
+        let _ = sender.send(Event::Crash(format!("cannot listen for signals: {error}")));
     }
+}
+
+fn on_signal(sender: &Sender<Event>) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let sender = sender.clone();
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut first = true;
+        for number in signals.forever() {
+            if !first {
+                // The second one means now.
+                signal_hook::low_level::exit(128 + number);
+            }
+            first = false;
+            let _ = sender.send(Event::Signal(number));
+        }
+    })?;
+    Ok(())
+}
+
+fn on_panic(sender: &Sender<Event>) {
     let sender = Mutex::new(sender.clone());
     let main = std::thread::current().id();
     std::panic::set_hook(Box::new(move |info| {
@@ -65,6 +78,16 @@ pub fn install(sender: &Sender<Event>) {
     }));
 }
 
+/// What a signal is called.
+#[must_use]
+pub fn name(number: i32) -> String {
+    match number {
+        SIGINT => "SIGINT".into(),
+        SIGTERM => "SIGTERM".into(),
+        other => format!("signal {other}"),
+    }
+}
+
 thread_local! {
     static PANICKED: Cell<bool> = const { Cell::new(false) };
 }
@@ -78,5 +101,17 @@ fn text_of(info: &PanicHookInfo<'_>) -> String {
             format!("{text} (at {}:{}); this is a mistake in the program, please report it", place.file(), place.line())
         }
         None => text,
+    }
+}
+
+/// Crashes at the place that `INIT_TEST_CRASH` names, for the cases about crashes: no input is known that makes the programs panic,
+/// and if one were, it would be mended. Built with debug assertions only; a release neither has this nor reads the variable.
+#[cfg(debug_assertions)]
+pub(crate) fn crash_if_asked(place: &str) {
+    match std::env::var("INIT_TEST_CRASH") {
+        Ok(asked) if asked == place => panic!("INIT_TEST_CRASH={place}"),
+        // What a failed allocation does.
+        Ok(asked) if asked == format!("abort-{place}") => std::process::abort(),
+        _ => {}
     }
 }

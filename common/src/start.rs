@@ -8,19 +8,18 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
 use ring::rand::SecureRandom;
 
 use crate::change::Class;
 use crate::cli::{self, Args, Command};
-use crate::exit::{Codes, Reason};
+use crate::exit::Reason;
 use crate::export;
 use crate::files::{self, KindSpec, Missing, Problem, Set, nearest};
 use crate::http::{Counters, Limits};
 use crate::kind::{Kind, Service};
-use crate::output::{self, Origin};
-use crate::report::{Finished, Report};
+use crate::output::{self, Origin, Record};
+use crate::report::Report;
 use crate::retry::Deadline;
 use crate::run::{self, Ended, Rules, reason_of};
 use crate::settings::{Common, Env};
@@ -72,30 +71,25 @@ pub fn start(app: App) -> ExitCode {
     let report = Arc::new(Report::new(Arc::default()));
     let (sender, events) = channel();
     signal::install(&sender);
-    match prepare(app, &report) {
+    let (prepared, common) = prepare(app, &report);
+    let last = Last { common, report, sender, events };
+    match prepared {
         Ok(Ready::Print(text)) => {
             let _ = output::print(&text);
             ExitCode::SUCCESS
         }
-        Ok(Ready::Work(work)) => supervise(*work, &report, sender, &events),
-        Err(Unprepared { reason, codes, text }) => {
-            let finished = report.finish(reason, codes, Some(&text));
-            finished.record().emit();
-            termination_log(&finished);
-            ExitCode::from(finished.code)
+        Ok(Ready::Work(work)) => {
+            let command = work.args.command.clone();
+            let (reason, error) = last.supervise(*work);
+            last.say(reason, error.as_deref(), Some(&command))
         }
+        Err(usage) => last.say(Reason::Usage, Some(&usage), None),
     }
 }
 
 enum Ready {
     Print(String),
     Work(Box<Work>),
-}
-
-struct Unprepared {
-    reason: Reason,
-    codes: Codes,
-    text: String,
 }
 
 /// Everything the work needs, checked.
@@ -106,87 +100,111 @@ struct Work {
     context: Context,
 }
 
-fn prepare(app: App, report: &Arc<Report>) -> Result<Ready, Unprepared> {
+/// Reads the command line and the shared settings; the error is one sentence about the command line.
+fn prepare(app: App, report: &Arc<Report>) -> (Result<Ready, String>, Common) {
+    let parsed = cli::parse(std::env::args_os().skip(1)).and_then(|args| known_kinds(app, args));
     let mut env = Env::of_process();
-    // The codes are needed to say that anything else is wrong.
-    let codes =
-        env.choice("EXIT_CODES", &[("simple", Codes::Simple), ("detailed", Codes::Detailed)]).unwrap_or_default();
-    let args = cli::parse(std::env::args_os().skip(1)).map_err(|text| {
-        let text = format!("{text} ({} --help shows what there is)", app.name);
-        Unprepared { reason: Reason::Usage, codes, text }
-    })?;
-    match args.command {
-        Command::Help => return Ok(Ready::Print(help(app))),
-        Command::Version => return Ok(Ready::Print(format!("{} {}\n", app.name, app.version))),
-        _ => {}
+    if let Ok(args) = &parsed {
+        let flags = [("LOG_FORMAT", &args.log_format), ("LOG_LEVEL", &args.log_level)];
+        for (name, value) in flags.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+            env.set(name, value);
+        }
     }
-    report.command(args.command.word());
-    let mut env = Env::of_process();
-    if let Some(format) = &args.log_format {
-        env.set("LOG_FORMAT", format);
-    }
-    if let Some(level) = &args.log_level {
-        env.set("LOG_LEVEL", level);
-    }
+    // Settings count for a wrong command line too: they say how its record looks, what its code is and who is told.
     let mut common = Common::read(&mut env);
-    let quiet = args.command == Command::Healthcheck;
+    let quiet = parsed.as_ref().is_ok_and(|args| args.command == Command::Healthcheck);
     output::configure(common.log_format, if quiet { log::LevelFilter::Error } else { common.log_level });
     if let Err(problem) = output::bridge(common.rust_log.as_deref(), common.log_level) {
         env.problem(problem);
     }
+    let args = match parsed {
+        Ok(args) => args,
+        Err(text) => return (Err(format!("{text} ({} --help shows what there is)", app.name)), common),
+    };
+    match args.command {
+        Command::Help => return (Ok(Ready::Print(help(app))), common),
+        Command::Version => return (Ok(Ready::Print(format!("{} {}\n", app.name, app.version))), common),
+        _ => report.command(args.command.word()),
+    }
     if let Some(config) = &args.config {
         common.config_dir.clone_from(config);
     }
+    let offline = args.command == Command::Validate;
+    let context = Context { common: common.clone(), counters: report.counters(), offline };
+    (Ok(Ready::Work(Box::new(Work { app, args, env, context }))), common)
+}
+
+fn known_kinds(app: App, args: Args) -> Result<Args, String> {
     for kind in &args.kinds {
         if !app.kinds.iter().any(|spec| spec.name == kind) {
             let hint = nearest(kind, app.kinds.iter().map(|spec| spec.name))
                 .map(|near| format!(": did you mean {near}?"))
                 .unwrap_or_default();
-            return Err(Unprepared { reason: Reason::Usage, codes, text: format!("unknown kind {kind}{hint}") });
+            return Err(format!("unknown kind {kind}{hint}"));
         }
     }
-    let offline = args.command == Command::Validate;
-    let context = Context { common, counters: report.counters(), offline };
-    Ok(Ready::Work(Box::new(Work { app, args, env, context })))
+    Ok(args)
 }
 
-/// Waits for the first of done, signal and crash; says the last record; returns the code.
-fn supervise(work: Work, report: &Arc<Report>, sender: Sender<Event>, events: &Receiver<Event>) -> ExitCode {
-    let common = work.context.common.clone();
-    let command = work.args.command.clone();
-    let shared = report.clone();
-    let spawned = std::thread::Builder::new().name("work".into()).spawn(move || {
-        let ended = work.run(&shared);
-        // Fails only if main is gone already.
-        let _ = sender.send(Event::Done(ended));
-    });
-    let event = match spawned {
-        Ok(_) => events.recv().unwrap_or_else(|_| Event::Crash("the work ended without a result".into())),
-        Err(error) => Event::Crash(format!("cannot start a thread: {error}")),
-    };
-    output::progress_done();
-    let (reason, error) = match event {
-        Event::Done(ended) => ended,
-        Event::Signal(number) => (Reason::Signal(number), Some(format!("ended by signal {number}"))),
-        Event::Crash(text) => (Reason::Internal, Some(format!("crashed: {text}"))),
-    };
-    let finished = report.finish(reason, common.exit_codes, error.as_deref());
-    if let Some(path) = &common.result_file
-        && let Err(error) = finished.write(path, &report.entries())
-    {
-        let text = format!("{}: {error}", path.display());
-        output::warn("cannot write RESULT_FILE").field("error", text).always().emit();
+/// What `main` keeps to itself, so that the run can be told of however it ends.
+struct Last {
+    common: Common,
+    report: Arc<Report>,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+}
+
+impl Last {
+    /// Starts the work and waits for the first of done, signal and crash.
+    fn supervise(&self, work: Work) -> Ended {
+        let (sender, report) = (self.sender.clone(), self.report.clone());
+        let spawned = std::thread::Builder::new().name("work".into()).spawn(move || {
+            #[cfg(debug_assertions)]
+            signal::crash_if_asked("work");
+            let ended = work.run(&report);
+            // Fails only if main is gone already.
+            let _ = sender.send(Event::Done(ended));
+        });
+        #[cfg(debug_assertions)]
+        signal::crash_if_asked("main");
+        let ended = match spawned {
+            Ok(_) => loop {
+                match self.events.recv() {
+                    Ok(Event::Done(ended)) => break ended,
+                    Ok(Event::Signal(number)) => {
+                        break (Reason::Signal(number), Some(format!("ended by {}", signal::name(number))));
+                    }
+                    Ok(Event::Crash(text)) => break (Reason::Internal, Some(format!("crashed: {text}"))),
+                    // Nothing is pushed before the end.
+                    Ok(Event::Told(..)) => {}
+                    Err(_) => break (Reason::Internal, Some("crashed: the work ended without a result".into())),
+                }
+            },
+            Err(error) => (Reason::Internal, Some(format!("crashed: cannot start a thread: {error}"))),
+        };
+        output::progress_done();
+        ended
     }
-    let last = finished.record();
-    last.keep();
-    termination_log(&finished);
-    let limit = if matches!(reason, Reason::Signal(_)) { Duration::from_millis(800) } else { Duration::from_secs(3) };
-    telemetry::push(&common, &command, &finished, report, limit);
-    // Said after the push, whose warnings would otherwise come behind what is documented to be the last record.
-    if command != Command::Healthcheck || finished.reason != Reason::Ok {
-        last.say();
+
+    /// Tells everybody how the run ended, the last record last; returns the code. `command` is `None` when the command line was wrong.
+    fn say(&self, reason: Reason, error: Option<&str>, command: Option<&Command>) -> ExitCode {
+        let finished = self.report.finish(reason, self.common.exit_codes, error);
+        if let Some(path) = &self.common.result_file
+            && let Err(error) = finished.write(path, &self.report.entries())
+        {
+            let text = format!("{}: {error}", path.display());
+            output::warn("cannot write RESULT_FILE").field("error", text).always().emit();
+        }
+        let last = finished.record();
+        last.keep();
+        termination_log(Path::new("/dev/termination-log"), &last);
+        telemetry::push(&self.common, command, &finished, &self.report, &self.sender, &self.events);
+        // Said after the push, whose warnings would otherwise come behind what is documented to be the last record.
+        if command != Some(&Command::Healthcheck) || finished.reason != Reason::Ok {
+            last.say();
+        }
+        ExitCode::from(finished.code)
     }
-    ExitCode::from(finished.code)
 }
 
 impl Work {
@@ -314,14 +332,11 @@ fn several(reason: Reason, problems: &[String]) -> Ended {
     (reason, text)
 }
 
-/// Kubernetes shows this file's content as the reason a container ended.
-fn termination_log(finished: &Finished) {
-    let path = Path::new("/dev/termination-log");
+/// Kubernetes shows this file's content as the reason a container ended, and cuts it at 4096 bytes.
+fn termination_log(path: &Path, last: &Record) {
     if path.exists() {
-        let line = finished.record().line();
-        let cut = line.floor_char_boundary(4096);
         // Whether anybody reads it is not for us to know, and must not change how the run ends.
-        let _ = std::fs::write(path, &line[..cut]);
+        let _ = std::fs::write(path, last.line_within(4096));
     }
 }
 

@@ -1,117 +1,186 @@
 //! What is told to others at the end of a run: the records to Loki, the figures to a Pushgateway. Bounded; a failure is one
-//! warning and never changes the exit code.
+//! warning and never changes the exit code. What the records and figures say is decided elsewhere.
 
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use crate::change::Class;
 use crate::cli::Command;
 use crate::exit::Reason;
-use crate::http::{Call, Client, Counters, Dialect, Limits, Reply};
+use crate::http::{Attempt, Call, Client, Counters, Dialect, Limits, shorten};
 use crate::output::{self, Kept};
 use crate::report::{Finished, Outcome, Report};
-use crate::retry::Deadline;
+use crate::retry::{Deadline, pause};
 use crate::settings::{Common, Server};
+use crate::signal::Event;
 
-/// Pushes what the settings ask for, both at the same time, for at most `limit`.
-pub fn push(common: &Common, command: &Command, finished: &Finished, report: &Report, limit: Duration) {
-    let deadline = Deadline::after(limit);
-    let mut jobs: Vec<(&'static str, Box<dyn FnOnce() -> Result<(), String> + Send>)> = Vec::new();
-    if let Some(loki) = common.loki.clone().filter(|_| logs(command)) {
-        let tenant = common.loki_tenant.clone();
-        let (records, dropped) = output::kept();
-        jobs.push(("Loki", Box::new(move || push_loki(&loki, tenant, &records, dropped, deadline))));
-    }
-    if let Some(gateway) = common.pushgateway.clone().filter(|_| *command == Command::Apply) {
-        let body = metrics(finished, report);
-        let path = gateway_path(common.instance.as_deref());
-        jobs.push(("Pushgateway", Box::new(move || push_gateway(&gateway, &path, body, deadline))));
-    }
-    let (sender, results) = channel();
+/// Both pushes together, whatever becomes of them.
+pub const LIMIT: Duration = Duration::from_secs(3);
+/// The same once a signal came: the process is to be gone within a second of it.
+pub const LIMIT_AFTER_SIGNAL: Duration = Duration::from_millis(800);
+/// The threads stop this much earlier than `push` does, so that their own words get through.
+const MARGIN: Duration = Duration::from_millis(50);
+
+type Job = Box<dyn FnOnce(Deadline) -> Result<(), String> + Send>;
+
+/// Pushes what the settings ask for, both at the same time, for at most [`LIMIT`]; a signal that comes meanwhile shortens that.
+///
+/// `command` is `None` when the command line was wrong: its record goes to Loki, as a container with a typo in its command is a
+/// failed run like any other, but a Pushgateway's figures are those of `apply` alone.
+pub fn push(
+    common: &Common,
+    command: Option<&Command>,
+    finished: &Finished,
+    report: &Report,
+    sender: &Sender<Event>,
+    events: &Receiver<Event>,
+) {
+    let limit = if matches!(finished.reason, Reason::Signal(_)) { LIMIT_AFTER_SIGNAL } else { LIMIT };
+    let mut deadline = Deadline::after(limit);
     let mut waiting: Vec<&str> = Vec::new();
-    for (name, job) in jobs {
+    for (name, job) in jobs(common, command, finished, report) {
         let sender = sender.clone();
-        waiting.push(name);
-        std::thread::spawn(move || {
-            // Fails only if the time was up first.
-            let _ = sender.send((name, job()));
+        let thread_deadline = Deadline::after(limit.saturating_sub(MARGIN));
+        let spawned = std::thread::Builder::new().name(name.into()).spawn(move || {
+            #[cfg(debug_assertions)]
+            crate::signal::crash_if_asked(name);
+            // Fails only if main is gone already.
+            let _ = sender.send(Event::Told(name, job(thread_deadline)));
         });
+        match spawned {
+            Ok(_) => waiting.push(name),
+            Err(error) => failed(name, &format!("cannot start a thread: {error}")),
+        }
     }
     while !waiting.is_empty() {
-        let Ok((name, result)) = results.recv_timeout(deadline.left()) else { break };
-        waiting.retain(|waits| *waits != name);
-        if let Err(error) = result {
-            failed(name, &error);
+        match events.recv_timeout(deadline.left()) {
+            Ok(Event::Told(name, result)) => {
+                waiting.retain(|waits| *waits != name);
+                if let Err(error) = result {
+                    failed(name, &error);
+                }
+            }
+            // The run itself is over and keeps its code; only the goodbye is cut short.
+            Ok(Event::Signal(_)) => deadline = deadline.at_most(LIMIT_AFTER_SIGNAL),
+            // Which of the two crashed is not known, and the other one may still get through.
+            Ok(Event::Crash(text)) => failed("Loki or Pushgateway", &format!("crashed: {text}")),
+            Ok(Event::Done(_)) => {}
+            Err(_) => break,
         }
     }
     for name in waiting {
-        failed(name, &format!("no answer within {}", crate::settings::show(limit)));
+        failed(name, "no answer in time");
     }
+}
+
+fn jobs(common: &Common, command: Option<&Command>, finished: &Finished, report: &Report) -> Vec<(&'static str, Job)> {
+    let mut jobs: Vec<(&'static str, Job)> = Vec::new();
+    // A server without a URL is a setting that is wrong and was complained of.
+    let usable = |server: &Option<Server>| server.clone().filter(|server| !server.urls.is_empty());
+    let app = output::origin().map_or("init", |origin| origin.app);
+    if let Some(mut loki) = usable(&common.loki).filter(|_| logs(command)) {
+        for url in &mut loki.urls {
+            if let Some(base) = url.strip_suffix(LOKI_PUSH) {
+                *url = base.to_owned();
+            }
+        }
+        let (records, dropped) = output::kept();
+        let mut call = Call::post(LOKI_PUSH, loki_body(app, common.instance.as_deref(), &records, dropped));
+        if let Some(tenant) = &common.loki_tenant {
+            call = call.header("x-scope-orgid", tenant);
+        }
+        // 260 is "ingestion blocked": it looks like a success and is none.
+        jobs.push(("Loki", Box::new(move |deadline| send(&loki, &call, &[200, 204], deadline))));
+    }
+    if let Some(gateway) = usable(&common.pushgateway).filter(|_| command == Some(&Command::Apply)) {
+        // POST replaces only the names sent: the time of an older success survives a failure.
+        let path = gateway_path(app, common.instance.as_deref());
+        let call = Call::post(path, metrics(finished, report)).header("content-type", "text/plain; version=0.0.4");
+        jobs.push(("Pushgateway", Box::new(move |deadline| send(&gateway, &call, &[200, 202], deadline))));
+    }
+    jobs
 }
 
 fn failed(name: &str, error: &str) {
     output::warn("telemetry was not taken").field("target", name).field("error", error).emit();
 }
 
-fn logs(command: &Command) -> bool {
-    matches!(command, Command::Apply | Command::Plan | Command::Wait | Command::Export(_))
+fn logs(command: Option<&Command>) -> bool {
+    match command {
+        None | Some(Command::Apply | Command::Plan | Command::Wait | Command::Export(_)) => true,
+        Some(Command::Validate | Command::Healthcheck | Command::Help | Command::Version) => false,
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Sends until it is taken, refused for good, or time is up. A body sent twice does no harm: Loki keeps an equal line of an equal
+/// time once, and a gauge is set to what it was set to.
+fn send(server: &Server, call: &Call, good: &[u16], deadline: Deadline) -> Result<(), String> {
+    let limits = Limits { request: LIMIT, retries: 0 };
+    let plain = Dialect { judge: |_, _, _| None, explain: |_| None };
+    let client =
+        Client::new(server, limits, plain, Arc::new(Counters::default())).map_err(|error| format!("{error:#}"))?;
+    let mut rest = FIRST_PAUSE;
+    loop {
+        let (why, asked) = match client.attempt(call, deadline.left()) {
+            Attempt::Answered(reply) if good.contains(&reply.status) && !reply.is_html() => return Ok(()),
+            Attempt::Answered(reply) => {
+                let to = reply.location.as_ref().map(|location| format!(" to {location}")).unwrap_or_default();
+                let body = if reply.is_html() { "a web page".to_owned() } else { shorten(&reply.body) };
+                let why = format!("{} answered {}{to}: {body}", client.base(), reply.status);
+                // A 400 of Loki may have kept a part of the lines (3.4.6 does): it is never sent again as a whole.
+                if reply.status != 429 && reply.status < 500 {
+                    return Err(why);
+                }
+                (why, reply.retry_after)
+            }
+            Attempt::Impossible(why) | Attempt::Nonsense(why) => return Err(why),
+            Attempt::NotSent(why) | Attempt::Lost(why) => {
+                client.next_base();
+                (why, None)
+            }
+        };
+        rest = rest.max(asked.unwrap_or_default());
+        if rest >= deadline.left() {
+            return Err(why);
+        }
+        pause(rest, deadline);
+        rest = (rest * 2).min(LONGEST_PAUSE);
+    }
 }
 
 const LOKI_PUSH: &str = "/loki/api/v1/push";
 
-fn push_loki(
-    server: &Server,
-    tenant: Option<String>,
-    records: &[Kept],
-    dropped: usize,
-    deadline: Deadline,
-) -> Result<(), String> {
-    let mut server = server.clone();
-    for url in &mut server.urls {
-        if let Some(base) = url.strip_suffix(LOKI_PUSH) {
-            *url = base.to_owned();
-        }
-    }
-    let client = client(&server, deadline)?;
-    let mut call = Call::post(LOKI_PUSH, loki_body(records, dropped));
-    if let Some(tenant) = tenant {
-        call = call.header("x-scope-orgid", tenant);
-    }
-    // 260 is "ingestion blocked": it looks like a success and is none.
-    answered(&client, &call, &[200, 204])
-}
-
 /// One stream, its timestamps strictly increasing: equal ones may change places.
-fn loki_body(records: &[Kept], dropped: usize) -> String {
+fn loki_body(app: &str, instance: Option<&str>, records: &[Kept], dropped: usize) -> String {
     let mut labels = Map::new();
-    if let Some(origin) = output::origin() {
-        labels.insert("service_name".into(), origin.app.into());
-        if let Some(instance) = &origin.instance {
-            labels.insert("instance".into(), instance.as_str().into());
-        }
+    labels.insert("service_name".into(), app.into());
+    if let Some(instance) = instance {
+        labels.insert("instance".into(), instance.into());
     }
     let mut last = 0_u128;
     let mut values: Vec<Value> = Vec::new();
+    if dropped > 0 {
+        let line = output::warn("the oldest records were left out of the push").field("dropped", dropped).json_line();
+        last = records.first().map_or(1, |record| record.at.saturating_sub(1));
+        values.push(json!([last.to_string(), line]));
+    }
     for record in records {
         last = record.at.max(last + 1);
         values.push(json!([last.to_string(), record.line]));
     }
-    if dropped > 0 {
-        let line = output::warn("records were left out of the push").field("dropped", dropped).json_line();
-        values.push(json!([(last + 1).to_string(), line]));
-    }
     json!({"streams": [{"stream": labels, "values": values}]}).to_string()
 }
 
-fn gateway_path(instance: Option<&str>) -> String {
+fn gateway_path(app: &str, instance: Option<&str>) -> String {
     use base64::Engine;
-    let app = output::origin().map_or("init", |origin| origin.app);
     let instance = instance.map(|instance| {
-        // A value with a slash, or any odd byte, goes as base64: the Pushgateway's own way.
-        let plain = instance.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        // A value with a slash, or any odd byte, goes as base64: the Pushgateway's own way. A dot could make `..` of the path.
+        let plain = instance.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
         if plain {
             format!("/instance/{instance}")
         } else {
@@ -119,13 +188,6 @@ fn gateway_path(instance: Option<&str>) -> String {
         }
     });
     format!("/metrics/job/{app}{}", instance.unwrap_or_default())
-}
-
-fn push_gateway(server: &Server, path: &str, body: String, deadline: Deadline) -> Result<(), String> {
-    let client = client(server, deadline)?;
-    // POST replaces only the names sent: the time of an older success survives a failure.
-    let call = Call::post(path, body).header("content-type", "text/plain; version=0.0.4");
-    answered(&client, &call, &[200, 202])
 }
 
 /// The figures of a run, in Prometheus' text format.
@@ -164,48 +226,27 @@ fn metrics(finished: &Finished, report: &Report) -> String {
     text
 }
 
-const DIALECT: Dialect = Dialect { judge: |_, status, _| (status >= 500).then_some(Class::Again), explain: |_| None };
-
-fn client(server: &Server, deadline: Deadline) -> Result<Client, String> {
-    // Sent again on 429, 5xx and lost connections until time is up: a line pushed twice is stored once.
-    let limits = Limits { request: Duration::from_secs(3), retries: 20 };
-    let client =
-        Client::new(server, limits, DIALECT, Arc::new(Counters::default())).map_err(|error| format!("{error:#}"))?;
-    client.set_deadline(deadline);
-    Ok(client)
-}
-
-fn answered(client: &Client, call: &Call, good: &[u16]) -> Result<(), String> {
-    // Not a write in the sense of this program: it may be repeated.
-    let reply: Reply = client.send(&call.clone().reads()).map_err(|failure| failure.message)?;
-    if good.contains(&reply.status) {
-        Ok(())
-    } else {
-        Err(format!("status {}: {}", reply.status, crate::http::shorten(&reply.body)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn times(records: &[Kept], dropped: usize) -> Vec<String> {
+        let body: Value = serde_json::from_str(&loki_body("t-init", None, records, dropped)).expect("JSON");
+        let values = body["streams"][0]["values"].as_array().expect("values").clone();
+        values.iter().map(|value| value[0].as_str().expect("a string").to_owned()).collect()
+    }
+
     #[test]
     fn timestamps_are_strings_and_strictly_increase() {
         let record = |at| Kept { at, line: "{}".into() };
-        let body: Value =
-            serde_json::from_str(&loki_body(&[record(5), record(5), record(3), record(9)], 0)).expect("JSON");
-        let times: Vec<&str> = body["streams"][0]["values"]
-            .as_array()
-            .expect("values")
-            .iter()
-            .map(|value| value[0].as_str().expect("a string"))
-            .collect();
-        assert_eq!(times, ["5", "6", "7", "9"]);
+        assert_eq!(times(&[record(5), record(5), record(3), record(9)], 0), ["5", "6", "7", "9"]);
+        assert_eq!(times(&[record(5), record(5)], 3), ["4", "5", "6"], "what is missing is said where it is missing");
     }
 
     #[test]
     fn odd_instances_go_as_base64() {
-        assert_eq!(gateway_path(Some("team-a")), "/metrics/job/init/instance/team-a");
-        assert_eq!(gateway_path(Some("a/b")), "/metrics/job/init/instance@base64/YS9i");
+        assert_eq!(gateway_path("t-init", Some("team-a")), "/metrics/job/t-init/instance/team-a");
+        assert_eq!(gateway_path("t-init", Some("a/b")), "/metrics/job/t-init/instance@base64/YS9i");
+        assert_eq!(gateway_path("t-init", Some("..")), "/metrics/job/t-init/instance@base64/Li4=");
     }
 }
