@@ -3,6 +3,7 @@
 //!
 //! * [`sandbox`] runs a real binary with a folder, an environment and a deadline.
 //! * [`servers`] runs real Kafka brokers and OpenSearch nodes.
+//! * [`grafana`] is a stand-in for Grafana servers 10 to 13.
 //! * [`proxy`] stands between the two and counts, cuts, delays, drops.
 //! * [`scripted_http`] and [`scripted_kafka`] are servers that say exactly what a case wants.
 

@@ -24,7 +24,7 @@ pub(crate) struct Door {
     address: SocketAddr,
     shared: Arc<Shared>,
     acceptor: Mutex<Option<JoinHandle<()>>>,
-    _ports: Lease,
+    _ports: Option<Lease>,
 }
 
 struct Shared {
@@ -38,13 +38,26 @@ impl Door {
     /// The handler gets each connection and its number, from 1; the connection ends with it.
     pub(crate) fn open(handler: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> Self {
         let ports = Lease::new();
+        Self::at(ports.address(0), Some(ports), handler)
+    }
+
+    /// The same on an address of the caller's, which has to be free.
+    pub(crate) fn open_at(address: SocketAddr, handler: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> Self {
+        Self::at(address, None, handler)
+    }
+
+    fn at(
+        address: SocketAddr,
+        ports: Option<Lease>,
+        handler: impl Fn(TcpStream, usize) + Send + Sync + 'static,
+    ) -> Self {
         let shared = Arc::new(Shared {
             handler: Box::new(handler),
             closed: AtomicBool::new(true),
             accepted: AtomicUsize::new(0),
             live: Mutex::new(BTreeMap::new()),
         });
-        let door = Self { address: ports.address(0), shared, acceptor: Mutex::new(None), _ports: ports };
+        let door = Self { address, shared, acceptor: Mutex::new(None), _ports: ports };
         door.reopen();
         door
     }
@@ -73,7 +86,8 @@ impl Door {
         let mut acceptor = lock(&self.acceptor);
         if acceptor.is_none() {
             self.shared.closed.store(false, Ordering::SeqCst);
-            let listener = TcpListener::bind(self.address).expect("a leased port is free");
+            let listener =
+                TcpListener::bind(self.address).expect("the port is leased, or the caller saw to it that it is free");
             let shared = Arc::clone(&self.shared);
             *acceptor = Some(std::thread::spawn(move || shared.accept(&listener)));
         }

@@ -1,6 +1,7 @@
 //! What a request carries and what an answer looks like: the few shapes of error that Grafana has.
 //! No routes and no state in here.
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::Profile;
@@ -9,7 +10,7 @@ const JSON: &str = "application/json";
 const JSON_UTF8: &str = "application/json; charset=UTF-8";
 
 /// One request, its path already split and decoded.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) target: String,
@@ -20,6 +21,24 @@ pub(super) struct Request {
 }
 
 impl Request {
+    pub(super) fn new(method: &str, target: &str, headers: Vec<(String, String)>, body: Vec<u8>) -> Request {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        Request {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            segments: path.split('/').filter(|part| !part.is_empty()).map(decode).collect(),
+            query: pairs.map(|(name, value)| (decode(name), decode(&value.replace('+', " ")))).collect(),
+            headers,
+            body,
+        }
+    }
+
+    /// The target without its query.
+    pub(super) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -36,6 +55,10 @@ impl Request {
     pub(super) fn page<T>(&self, items: Vec<T>, size: usize) -> Vec<T> {
         items.into_iter().skip((self.number("page", 1) - 1).saturating_mul(size)).take(size).collect()
     }
+}
+
+fn decode(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// One answer.

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::answer::Request;
 use super::state::{Org, Role};
-use super::{Grafana, lock, route};
+use super::{Grafana, route};
+use crate::listen::lock;
 
 impl Grafana {
     fn in_org<T>(&self, org: i64, act: impl FnOnce(&mut Org) -> T) -> T {
@@ -18,22 +19,11 @@ impl Grafana {
         let mut state = lock(&self.shared.state);
         let admin = format!("admin:{}", state.options.admin_password);
         let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, admin);
-        let (plain, query) = path.split_once('?').unwrap_or((path, ""));
-        let request = Request {
-            method: method.to_owned(),
-            target: path.to_owned(),
-            segments: plain.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
-            query: query
-                .split('&')
-                .filter_map(|pair| pair.split_once('='))
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect(),
-            headers: vec![
-                ("Authorization".to_owned(), format!("Basic {encoded}")),
-                ("X-Grafana-Org-Id".to_owned(), org.to_string()),
-            ],
-            body: body.to_string().into_bytes(),
-        };
+        let headers = vec![
+            ("Authorization".to_owned(), format!("Basic {encoded}")),
+            ("X-Grafana-Org-Id".to_owned(), org.to_string()),
+        ];
+        let request = Request::new(method, path, headers, body.to_string().into_bytes());
         let answer = route::answer(&request, &mut state);
         (answer.status, serde_json::from_str(&answer.body).unwrap_or(Value::Null))
     }

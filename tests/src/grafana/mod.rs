@@ -44,7 +44,7 @@ mod server;
 mod state;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use fault::{Effect, Fault};
@@ -53,6 +53,8 @@ pub use state::Role;
 
 use fault::Faults;
 use state::State;
+
+use crate::listen::lock;
 
 /// Which Grafana the stand-in follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,11 +164,6 @@ struct Shared {
     startup: Mutex<Startup>,
 }
 
-/// A lock that a test which panicked elsewhere does not poison.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A running stand-in; it stops when it is dropped.
 #[derive(Debug)]
 pub struct Grafana {
@@ -196,7 +193,7 @@ impl Grafana {
 
     /// Where it listens, without a slash at the end.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.listener.port())
+        format!("http://{}", self.listener.address())
     }
 
     /// Every request since the start or the last reset, in order of arrival.
