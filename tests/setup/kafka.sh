@@ -38,7 +38,7 @@ class_path() {
 copy_jars() { # FOLDER [MAVEN-FLAG]
   rm -rf "$1.part"
   maven -f "$setup/kafka/pom.xml" "-Dkafka=$version" "-Dlogging=$logging" "${@:2}" \
-    org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$1.part"
+    "$copier:copy-dependencies" -DincludeScope=runtime "-DoutputDirectory=$1.part"
   mv "$1.part" "$1"
 }
 

@@ -82,6 +82,9 @@ until_true() {
   done
 }
 
+# The Maven plugin that copies artifacts out of a registry.
+copier=org.apache.maven.plugins:maven-dependency-plugin:3.6.1
+
 # Registries fail now and then; three tries are enough for a hiccup and few enough for a real fault.
 maven() {
   local try said

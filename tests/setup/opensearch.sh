@@ -31,11 +31,9 @@ use_variant() {
   archive=$cache/opensearch-$variant-$(jdk_tag "$java_home").jsa
 }
 
-repository=${HOME}/.m2/repository/org/opensearch
-
-artifact() { # GROUP NAME VERSION: downloads a zip; its place is in $zip
-  maven dependency:get -Dtransitive=false "-Dartifact=org.opensearch.$1:$2:$3:zip"
-  zip=$repository/${1//.//}/$2/$3/$2-$3.zip
+artifact() { # FOLDER GROUP NAME VERSION: downloads a zip; its place is in $zip
+  maven "$copier:copy" "-Dartifact=org.opensearch.$2:$3:$4:zip" "-DoutputDirectory=$1"
+  zip=$1/$3-$4.zip
 }
 
 # The small distribution of 2.x and 3.4 carries one module; the others come as jars, and need the descriptor that the full one has.
@@ -65,7 +63,7 @@ add_modules() { # HOME WORK
     project "$name" "<dependencies><dependency><groupId>org.opensearch.plugin</groupId><artifactId>$name</artifactId><version>$version</version></dependency></dependencies>" >"$2/$name/pom.xml"
   done <<<"$list"
   project modules "<modules>$reactor</modules>" >"$2/pom.xml"
-  maven -f "$2/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies -DincludeScope=runtime -DoutputDirectory=jars
+  maven -f "$2/pom.xml" "$copier:copy-dependencies" -DincludeScope=runtime -DoutputDirectory=jars
   while IFS='|' read -r name class extends; do
     mkdir -p "$1/modules/$name"
     for jar in "$2/$name"/jars/*.jar; do
@@ -80,12 +78,12 @@ add_modules() { # HOME WORK
 add_security() { # HOME WORK
   local plugin
   for plugin in opensearch-security opensearch-job-scheduler; do
-    artifact plugin "$plugin" "$version.0"
+    artifact "$2" plugin "$plugin" "$version.0"
     unzip -q "$zip" -d "$1/plugins/$plugin"
   done
   # Security 3.3 and newer extend the module rule-framework, which is in the distributions from 3.5 on alone.
   if [ "$version" = 3.4.0 ]; then
-    artifact distribution.integ-test-zip opensearch 3.6.0
+    artifact "$2" distribution.integ-test-zip opensearch 3.6.0
     unzip -q "$zip" 'opensearch-3.6.0/modules/rule-framework/*' -d "$2"
     mv "$2/opensearch-3.6.0/modules/rule-framework" "$1/modules/"
     sed -i s/3.6.0/3.4.0/ "$1/modules/rule-framework/plugin-descriptor.properties"
@@ -96,7 +94,7 @@ assemble() {
   local work=$home.part
   rm -rf "$work"
   mkdir -p "$work"
-  artifact distribution.integ-test-zip opensearch "$version"
+  artifact "$work" distribution.integ-test-zip opensearch "$version"
   unzip -q "$zip" -d "$work"
   local made=$work/opensearch-$version unused
   mkdir -p "$made/plugins"

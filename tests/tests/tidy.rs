@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kit::sandbox::{Run, Sandbox};
+use kit::servers::{kafka, opensearch};
 use serde_json::json;
 
 const PROGRAMS: [&str; 3] = ["os-init", "k-init", "grafana-init"];
@@ -300,6 +301,19 @@ fn known(command: &str) -> bool {
     PROGRAMS.contains(&command)
         || OTHERS.contains(&command)
         || (command.contains('/') && root().join(command).is_file())
+}
+
+#[test]
+fn set_up_fetches_what_the_cases_start() {
+    let test = read(&root().join("test"));
+    let kafka = kafka::Version::ALL.into_iter().map(kafka::Version::number);
+    let all = kafka.chain(opensearch::Variant::ALL.into_iter().map(opensearch::Variant::name));
+    let words: BTreeSet<&str> = test.split_whitespace().map(|word| word.trim_end_matches(';')).collect();
+    none(
+        &all.filter(|version| !words.contains(version))
+            .map(|version| format!("./test does not fetch {version}"))
+            .collect::<Vec<_>>(),
+    );
 }
 
 #[test]

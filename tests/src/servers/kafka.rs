@@ -1,5 +1,6 @@
 //! Real Kafka: one broker or several, of the oldest and the newest supported version. The truth about it comes from Kafka's own Java client.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -204,10 +205,10 @@ impl Kafka {
     /// The same on another listener, with the lines of a Java client's `.properties` file.
     #[track_caller]
     pub fn oracle_with(&self, bootstrap: &str, properties: &str, question: &[&str]) -> Value {
-        let file = self.nodes.folder.path().join("client.properties");
-        std::fs::write(&file, properties).expect("the server's folder can be written");
+        let mut file = tempfile::NamedTempFile::new().expect("the temporary folder can be written");
+        file.write_all(properties.as_bytes()).expect("the temporary folder can be written");
         let mut command = Command::new(script("kafka.sh"));
-        command.args(["oracle", self.version.number(), bootstrap]).args(question).env("ORACLE_CONFIG", file);
+        command.args(["oracle", self.version.number(), bootstrap]).args(question).env("ORACLE_CONFIG", file.path());
         let output = command.output().expect("bash is there");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "Kafka's own client failed on {question:?}: {said}");
