@@ -252,6 +252,23 @@ fn edits_behind_the_api_show() {
 }
 
 #[test]
+fn what_a_repository_keeps_is_not_written() {
+    for profile in [Profile::V12, Profile::V13] {
+        let server = Grafana::start(profile, Options::default());
+        assert_eq!(folder(&server, "f", ""), 200);
+        let save = json!({"dashboard": {"uid": "d", "title": "D"}, "overwrite": true});
+        write(&server, "POST", "/api/dashboards/db", &save, 200);
+        server.manage_folder(1, "f");
+        server.manage_dashboard(1, "d");
+        assert_eq!(read(&server, "/api/folders/f")["managedBy"], json!("repo"));
+        write(&server, "POST", "/api/dashboards/db", &save, 400);
+        write(&server, "PUT", "/api/folders/f", &json!({"title": "G", "overwrite": true}), 403);
+        let path = "/apis/dashboard.grafana.app/v1beta1/namespaces/default/dashboards/d";
+        write(&server, "PUT", path, &json!({"metadata": {}, "spec": {"title": "D"}}), 403);
+    }
+}
+
+#[test]
 fn a_fault_meets_the_request_it_is_set_for() {
     let server = Grafana::start(Profile::V12, Options::default());
     let post = |uid: &str| ask(&server, "POST", "/api/folders", &admin(), &json!({"uid": uid, "title": uid}));

@@ -122,7 +122,7 @@ fn save(call: &mut Call<'_>) -> Answer {
     let dashboard = match existing {
         None => create(call, wish),
         Some(existing) => {
-            if existing.provisioned {
+            if existing.provisioned || existing.made.is_managed() {
                 return Answer::message(400, "Cannot save provisioned dashboard");
             }
             if !wish.overwrite && wish.version != Some(existing.version) {

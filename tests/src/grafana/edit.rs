@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::Request;
-use super::state::{Org, Role};
+use super::state::{Made, Org, Role};
 use super::{Grafana, route};
 use crate::listen::lock;
 
@@ -43,6 +43,16 @@ impl Grafana {
     /// Makes a dashboard one that a file on the server's disk provides.
     pub fn provision_dashboard(&self, org: i64, uid: &str) {
         self.in_org(org, |org| org.dashboards.get_mut(uid).expect("the dashboard is there").provisioned = true);
+    }
+
+    /// Makes a dashboard one that a repository keeps (12 and later).
+    pub fn manage_dashboard(&self, org: i64, uid: &str) {
+        self.in_org(org, |org| by_repository(&mut org.dashboards.get_mut(uid).expect("the dashboard is there").made));
+    }
+
+    /// Makes a folder one that a repository keeps (12 and later).
+    pub fn manage_folder(&self, org: i64, uid: &str) {
+        self.in_org(org, |org| by_repository(&mut org.folders.get_mut(uid).expect("the folder is there").made));
     }
 
     /// Makes a data source one that a file on the server's disk provides.
@@ -119,4 +129,9 @@ impl Grafana {
         assert_eq!(status, 200, "{token}");
         token["key"].as_str().expect("a new token has a key").to_owned()
     }
+}
+
+fn by_repository(made: &mut Made) {
+    made.annotations.insert("grafana.app/managedBy".to_owned(), json!("repo"));
+    made.annotations.insert("grafana.app/managerId".to_owned(), json!("repository"));
 }

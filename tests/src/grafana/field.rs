@@ -43,3 +43,10 @@ pub(super) fn fingerprint(content: &str) -> String {
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     format!("{hash:016x}")
 }
+
+/// Spreads a small number over all bits, so that what is made of it looks made up.
+pub(super) fn mix(number: i64) -> u64 {
+    let mut bits = number.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits ^ (bits >> 27)
+}

@@ -208,6 +208,9 @@ fn too_deep(profile: Profile) -> Answer {
 fn update(call: &mut Call<'_>, uid: &str) -> Answer {
     let profile = call.profile;
     let Some(mut folder) = call.org().folders.get(uid).cloned() else { return missing() };
+    if folder.made.is_managed() {
+        return Answer::message(403, "the folder is managed by a repository");
+    }
     let body = call.body.clone();
     let overwrite = flag(&body, "overwrite");
     if !overwrite && body.get("version").and_then(Value::as_i64) != Some(folder.version) {

@@ -305,6 +305,14 @@ fn update(call: &mut Call<'_>, view: &View, name: &str) -> Answer {
             Answer::json(201, find(call, view, name).expect("it was just stored"))
         });
     };
+    let annotations = &stored["metadata"]["annotations"];
+    let manager = &annotations["grafana.app/managedBy"];
+    let allows = annotations["grafana.app/managerAllowsEdits"] == json!("true");
+    let same = wish.annotations.get("grafana.app/managedBy") == Some(manager);
+    let free = manager.is_null() || (allows && same);
+    if !free {
+        return failure(view, name, 403, "Forbidden", "is managed and its manager does not allow this edit");
+    }
     let current = text(&stored["metadata"], "resourceVersion").to_owned();
     if !wish.resource_version.is_empty() && wish.resource_version != current {
         let what = "the object has been modified; please apply your changes to the latest version and try again";

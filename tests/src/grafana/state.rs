@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::field::slug;
+use super::field::{mix, slug};
 use super::{Options, Profile};
 
 /// A role in an organization, weakest first.
@@ -360,6 +360,14 @@ impl State {
     }
 }
 
+impl Made {
+    /// Whether something other than people and their API calls keeps it: a repository, a file.
+    pub(super) fn is_managed(&self) -> bool {
+        self.annotations.contains_key("grafana.app/managedBy")
+            && self.annotations.get("grafana.app/managerAllowsEdits") != Some(&json!("true"))
+    }
+}
+
 impl Org {
     /// The folder and those above it, the nearest first. An orphan's chain ends where the parent is missing.
     pub(super) fn ancestors(&self, folder: Option<&str>) -> Vec<&Folder> {
@@ -386,10 +394,4 @@ impl Org {
 
 pub(super) fn folder_url(folder: &Folder) -> String {
     format!("/dashboards/f/{}/{}", folder.uid, slug(&folder.title))
-}
-
-fn mix(number: i64) -> u64 {
-    let mut bits = number.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits ^ (bits >> 27)
 }
