@@ -5,6 +5,7 @@
 //! * [`servers`] runs real Kafka brokers and OpenSearch nodes.
 //! * [`grafana`] is a stand-in for Grafana servers 10 to 13.
 //! * [`proxy`] stands between the two and counts, cuts, delays, drops.
+//! * [`loki`] stands in for a Loki.
 //! * [`scripted_http`] and [`scripted_kafka`] are servers that say exactly what a case wants.
 
 #![expect(
@@ -18,6 +19,7 @@ pub mod grafana;
 pub mod http1;
 pub mod kafka_wire;
 mod listen;
+pub mod loki;
 mod ports;
 mod process;
 pub mod proxy;
