@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use kafka_protocol::messages::{ApiKey, MetadataRequest};
+use kafka_protocol::messages::{ApiKey, MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest};
+use kafka_protocol::protocol::StrBytes;
 use kit::kafka_wire::Connection;
 use kit::proxy::KafkaProxy;
 use kit::servers::kafka::{Kafka, Listener, Version};
@@ -60,6 +61,25 @@ fn each_listener_lets_in_whom_it_should() {
         let mutual =
             format!("security.protocol=SSL\n{trust}ssl.keystore.type=PEM\nssl.keystore.location={tls}/client.pem\n");
         assert_eq!(kafka.oracle_with(&kafka.bootstrap_on(Listener::MutualTls), &mutual, &["brokers"]), json!([1]));
+    }
+}
+
+#[test]
+fn a_bearer_of_a_token_is_its_user() {
+    for version in Version::ALL {
+        let mut connection =
+            Connection::open(Kafka::shared(version).address(1, Listener::Sasl), LIMIT).expect("it listens");
+        let mechanism = StrBytes::from_static_str("OAUTHBEARER");
+        let answer =
+            connection.call(&SaslHandshakeRequest::default().with_mechanism(mechanism), 1).expect("it answers");
+        assert_eq!(answer.error_code, 0, "{answer:?}");
+        let message = format!("n,,\x01auth=Bearer {}\x01\x01", Kafka::token("admin"));
+        let answer = connection
+            .call(&SaslAuthenticateRequest::default().with_auth_bytes(message.into()), 2)
+            .expect("it answers");
+        assert_eq!(answer.error_code, 0, "{answer:?}");
+        let answer = connection.call(&MetadataRequest::default(), 12).expect("it answers");
+        assert_eq!(answer.brokers.len(), 1);
     }
 }
 
