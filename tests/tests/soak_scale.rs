@@ -1,0 +1,89 @@
+//! Large sets: thousands of topics, templates and dashboards, in bounded memory, and nothing to write the second time.
+//! Times are printed, not judged; the program's own `APPLY_TIMEOUT` is the only clock.
+
+use std::io::Write as _;
+
+use kit::grafana::{Grafana, Options, Profile};
+use kit::sandbox::{Run, Sandbox};
+use kit::servers::kafka::{Kafka, Version};
+use kit::servers::opensearch::{OpenSearch, Variant};
+use serde_json::{Map, Value, json};
+
+/// What a set of any size may take.
+const MEMORY: u64 = 48_000_000;
+
+fn twice(sandbox: &Sandbox, objects: u64, what: &str) -> Run {
+    let first = sandbox.run(&[]);
+    first.expect_code(0);
+    let second = sandbox.run(&[]);
+    second.expect_code(0);
+    let line = format!(
+        "{objects} {what}: first {} ms, {} MB; second {} ms, {} requests, {} MB",
+        first.count("duration_ms"),
+        first.peak_rss / 1_000_000,
+        second.count("duration_ms"),
+        second.count("requests"),
+        second.peak_rss / 1_000_000
+    );
+    let _ = writeln!(std::io::stderr(), "{line}");
+    assert!(second.count("unchanged") >= objects, "{second}");
+    assert_eq!(second.count("writes"), 0, "{second}");
+    for run in [&first, &second] {
+        assert!(run.peak_rss < MEMORY, "{} bytes\n{}", run.peak_rss, run.last());
+    }
+    second
+}
+
+#[test]
+fn five_thousand_topics() {
+    let kafka = Kafka::of(Version::V4_3).start();
+    for count in [2500, 5000] {
+        let map: Map<String, Value> = (0..count)
+            .map(|n| (format!("scale-{n:05}"), json!({"partitions": 1, "config": {"retention.ms": 86_400_000}})))
+            .collect();
+        let sandbox = Sandbox::new("k-init")
+            .config(&[("topics.json", Value::Object(map))])
+            .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap())
+            .deadline(std::time::Duration::from_mins(4));
+        twice(&sandbox, count, "topics");
+    }
+}
+
+#[test]
+fn two_thousand_templates() {
+    let server = OpenSearch::of(Variant::Core2).start();
+    let fields: Map<String, Value> = (0..40).map(|n| (format!("field_{n}"), json!({"type": "keyword"}))).collect();
+    for count in [1000, 2000] {
+        let sandbox = Sandbox::new("os-init")
+            .env("OPENSEARCH_URL", server.url())
+            .env("APPLY_TIMEOUT", "20m")
+            .deadline(std::time::Duration::from_mins(25));
+        for n in 0..count {
+            let body = json!({"template": {"mappings": {"properties": fields}}});
+            sandbox.write(&format!("component_templates/scale-{n:04}.json"), body.to_string());
+        }
+        let second = twice(&sandbox, count, "component templates");
+        assert!(second.count("requests") < 12, "requests do not grow with the number of templates\n{second}");
+    }
+}
+
+#[test]
+fn two_thousand_dashboards() {
+    let grafana = Grafana::start(Profile::V12, Options::default());
+    for count in [1000, 2000] {
+        let sandbox = Sandbox::new("grafana-init")
+            .env("GRAFANA_URL", grafana.url())
+            .env("GRAFANA_USERNAME", "admin")
+            .env("GRAFANA_PASSWORD", "admin")
+            .env("APPLY_TIMEOUT", "10m")
+            .deadline(std::time::Duration::from_mins(15));
+        let panels: Vec<Value> = (1..=20)
+            .map(|id| json!({"id": id, "type": "timeseries", "title": format!("panel {id}"), "gridPos": {"x": 0, "y": id, "w": 12, "h": 8}, "targets": []}))
+            .collect();
+        for n in 0..count {
+            let body = json!({"uid": format!("scale-{n:04}"), "title": format!("Scale {n}"), "schemaVersion": 39, "panels": panels});
+            sandbox.write(&format!("dashboards/Team {}/{n:04}.json", n % 30), body.to_string());
+        }
+        twice(&sandbox, count, "dashboards");
+    }
+}
