@@ -18,7 +18,9 @@ impl Lease {
     pub(crate) fn new() -> Self {
         const FIRST: u64 = 2000;
         const COUNT: u64 = 1270;
-        let folder = std::env::temp_dir().join("init-tests-ports");
+        // One for each user: none can lock the files of another.
+        let user = rustix::process::getuid().as_raw();
+        let folder = std::env::temp_dir().join(format!("init-tests-ports-{user}"));
         create_dir_all(&folder).expect("the temporary folder can be written");
         let start = RandomState::new().build_hasher().finish();
         for step in 0..COUNT {
