@@ -3,6 +3,7 @@
 
 pub mod kafka;
 pub mod opensearch;
+pub mod prometheus;
 
 use std::collections::BTreeSet;
 use std::fs;
