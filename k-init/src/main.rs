@@ -1,2 +1,24 @@
-//! k-init
-fn main() {}
+//! k-init: makes a Kafka cluster match a folder of JSON files, then exits.
+
+mod client;
+mod cluster;
+mod config;
+mod error;
+mod properties;
+mod resource;
+mod sasl;
+mod service;
+mod settings;
+mod topic;
+mod wire;
+
+fn main() -> std::process::ExitCode {
+    common::start::start(common::start::App {
+        name: "k-init",
+        version: env!("CARGO_PKG_VERSION"),
+        about: "makes a Kafka cluster match a folder of JSON files",
+        variables: settings::HELP,
+        kinds: service::KINDS,
+        service: service::service,
+    })
+}

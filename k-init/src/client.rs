@@ -1,0 +1,417 @@
+//! One connection to one broker: TCP, TLS, version negotiation, login, then one request after the other, each within its deadline.
+//! What an answer means is decided elsewhere; what became of a request that got none is decided here.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::change::{Class, Failure};
+use common::http::Counters;
+use common::net::{self, ConnectError};
+use common::retry::{Deadline, pause};
+use common::tls;
+use kafka_protocol::messages::{
+    ApiVersionsRequest, ApiVersionsResponse, SaslAuthenticateRequest, SaslHandshakeRequest,
+};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use crate::error::{self, code};
+use crate::sasl::{Login, Refused};
+use crate::wire::{self, Api};
+
+/// Where a broker listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Address {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// How to come in.
+#[derive(Clone)]
+pub(crate) struct Access {
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+    pub(crate) login: Option<Login>,
+}
+
+/// Why no connection came about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) how: How,
+    pub(crate) text: String,
+}
+
+/// What a connection that did not come about says about the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// Nobody is there.
+    Closed,
+    /// Somebody is there who is no broker, or not yet.
+    NotReady,
+    /// The credentials were refused.
+    Denied,
+    /// The broker has not the mechanism that we were told to use.
+    NoMechanism,
+    /// Nothing that waiting could change.
+    Hopeless,
+}
+
+impl Trouble {
+    fn new(how: How, text: impl Into<String>) -> Self {
+        Self { how, text: text.into() }
+    }
+
+    /// The same as a failure of whatever needed the connection.
+    pub(crate) fn failure(&self) -> Failure {
+        let class = match self.how {
+            How::Closed | How::NotReady => Class::Again,
+            How::Denied => Class::Auth,
+            How::NoMechanism | How::Hopeless => Class::Fatal,
+        };
+        Failure::new(class, self.text.clone())
+    }
+}
+
+/// A connection that answers.
+pub(crate) struct Connection {
+    address: Address,
+    stream: Stream,
+    correlation: i32,
+    versions: HashMap<i16, (i16, i16)>,
+    counters: Arc<Counters>,
+    muted: Option<Deadline>,
+}
+
+/// A socket whose every step ends by one deadline.
+struct Timed {
+    socket: TcpStream,
+    deadline: Deadline,
+}
+
+impl Timed {
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.deadline.left();
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left.max(Duration::from_millis(1))) }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.set_read_timeout(Some(self.left()?))?;
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.socket.set_write_timeout(Some(self.left()?))?;
+        self.socket.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+enum Stream {
+    Plain(Timed),
+    Tls(Box<StreamOwned<ClientConnection, Timed>>),
+}
+
+impl Stream {
+    fn until(&mut self, deadline: Deadline) {
+        match self {
+            Self::Plain(timed) => timed.deadline = deadline,
+            Self::Tls(stream) => stream.sock.deadline = deadline,
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let stream: &mut dyn Write = match self {
+            Self::Plain(timed) => timed,
+            Self::Tls(stream) => stream,
+        };
+        stream.write_all(bytes)?;
+        stream.flush()
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(timed) => timed.read_exact(bytes),
+            Self::Tls(stream) => stream.read_exact(bytes),
+        }
+    }
+}
+
+/// What became of a request that got no answer.
+struct Lost {
+    /// Whether the broker may have got it.
+    sent: bool,
+    /// Whether the other side is no broker, rather than a broker in trouble.
+    stranger: bool,
+    hopeless: bool,
+    text: String,
+}
+
+impl Connection {
+    /// Connects, negotiates and logs in, all of it by the deadline.
+    pub(crate) fn open(
+        address: &Address,
+        access: &Access,
+        counters: &Arc<Counters>,
+        deadline: Deadline,
+    ) -> Result<Self, Trouble> {
+        let socket = net::dial(&address.host, address.port, deadline.left()).map_err(|error| {
+            let how = match error {
+                ConnectError::Lookup(_) | ConnectError::Refused(_) => How::Closed,
+                ConnectError::TimedOut(_) | ConnectError::Other(_) => How::NotReady,
+            };
+            Trouble::new(how, error.to_string())
+        })?;
+        let timed = Timed { socket, deadline };
+        let stream = match &access.tls {
+            None => Stream::Plain(timed),
+            Some(config) => Stream::Tls(handshake(address, config, timed)?),
+        };
+        let mut connection = Self {
+            address: address.clone(),
+            stream,
+            correlation: 0,
+            versions: HashMap::new(),
+            counters: counters.clone(),
+            muted: None,
+        };
+        connection.negotiate(access.tls.is_some())?;
+        if let Some(login) = &access.login {
+            connection.log_in(login)?;
+        }
+        Ok(connection)
+    }
+
+    /// Asks for the versions; a broker that does not know ours answers 35 in the oldest form, and is asked in that.
+    fn negotiate(&mut self, encrypted: bool) -> Result<(), Trouble> {
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(wire::string("k-init"))
+            .with_client_software_version(wire::string(env!("CARGO_PKG_VERSION")));
+        let unclear = |lost: Lost, address: &Address| {
+            let how = if lost.hopeless { How::Hopeless } else { How::NotReady };
+            let hint = if lost.stranger || lost.hopeless {
+                ""
+            } else if encrypted {
+                "; is it a plain-text port?"
+            } else {
+                "; is it a TLS port (KAFKA_SECURITY_PROTOCOL=SSL or SASL_SSL), or no Kafka?"
+            };
+            Trouble::new(how, format!("{address}: {}{hint}", lost.text))
+        };
+        let frame = self.exchange(&request, 3).map_err(|lost| unclear(lost, &self.address))?;
+        let old = frame.get(4..6) == Some(&code::UNSUPPORTED_VERSION.to_be_bytes());
+        let answer: ApiVersionsResponse = if old {
+            let frame = self.exchange(&request, 0).map_err(|lost| unclear(lost, &self.address))?;
+            self.decode::<ApiVersionsRequest>(frame, 0)
+        } else {
+            self.decode::<ApiVersionsRequest>(frame, 3)
+        }
+        .map_err(|text| Trouble::new(How::NotReady, format!("{}: {text}", self.address)))?;
+        if answer.error_code != code::NONE {
+            let text = error::sentence(format!("{} refuses ApiVersions", self.address), answer.error_code, None);
+            return Err(Trouble::new(How::NotReady, text));
+        }
+        self.versions = answer.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version))).collect();
+        Ok(())
+    }
+
+    fn log_in(&mut self, login: &Login) -> Result<(), Trouble> {
+        let mechanism = login.mechanism();
+        let deadline = match &self.stream {
+            Stream::Plain(timed) => timed.deadline,
+            Stream::Tls(stream) => stream.sock.deadline,
+        };
+        let not_ready = |failure: Failure| Trouble::new(How::NotReady, failure.message);
+        let hello = SaslHandshakeRequest::default().with_mechanism(wire::string(mechanism));
+        let answer = self.call(&hello, deadline).map_err(not_ready)?;
+        match answer.error_code {
+            code::NONE => {}
+            code::UNSUPPORTED_MECHANISM => {
+                let offered: Vec<&str> = answer.mechanisms.iter().map(|mechanism| &**mechanism).collect();
+                let text = format!(
+                    "{} does not offer {mechanism} (33 UNSUPPORTED_SASL_MECHANISM), it offers {}: set KAFKA_SASL_MECHANISM",
+                    self.address,
+                    offered.join(", ")
+                );
+                return Err(Trouble::new(How::NoMechanism, text));
+            }
+            code::ILLEGAL_SASL_STATE => {
+                let text = error::sentence(format!("{} refuses a login", self.address), answer.error_code, None);
+                return Err(Trouble::new(How::Hopeless, text));
+            }
+            other => {
+                let text = error::sentence(format!("{} refuses a login", self.address), other, None);
+                return Err(Trouble::new(How::NotReady, text));
+            }
+        }
+        let address = self.address.clone();
+        let result = login.run(|message| {
+            let request = SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from(message));
+            let answer = self.call(&request, deadline).map_err(not_ready)?;
+            if answer.error_code == code::NONE {
+                return Ok(answer.auth_bytes.to_vec());
+            }
+            let how = if answer.error_code == code::LOGIN_FAILED { How::Denied } else { How::NotReady };
+            let what = format!("{address} refuses the {mechanism} login of {}", login.user());
+            Err(Trouble::new(how, error::sentence(what, answer.error_code, answer.error_message.as_deref())))
+        });
+        result.map_err(|refused| match refused {
+            Refused::Carrier(trouble) => trouble,
+            Refused::Protocol(text) => Trouble::new(How::Denied, format!("{address}: {mechanism}: {text}")),
+        })
+    }
+
+    /// Whether the broker has a request in a version that will do.
+    pub(crate) fn offers<Q: Api>(&self) -> bool {
+        self.version::<Q>().is_ok()
+    }
+
+    /// The highest version that a broker names for a request, also above ours.
+    pub(crate) fn highest(&self, key: i16) -> Option<i16> {
+        self.versions.get(&key).map(|(_, highest)| *highest)
+    }
+
+    fn version<Q: Api>(&self) -> Result<i16, Failure> {
+        // Before ApiVersions was answered nothing is known; SaslHandshake comes after.
+        let Some((lowest, highest)) = self.versions.get(&Q::KEY).copied() else {
+            let text = format!(
+                "{} has no {}: the broker is too old, or its listener is for controllers",
+                self.address,
+                Q::NAME
+            );
+            return Err(Failure::fatal(text));
+        };
+        let chosen = highest.min(Q::HIGHEST).min(Q::VERSIONS.max);
+        if chosen < lowest || chosen < Q::LOWEST || chosen < Q::VERSIONS.min {
+            return Err(Failure::fatal(format!(
+                "{} offers {} in versions {lowest} to {highest}, and {} to {} are needed: Kafka 3.5 and later are supported",
+                self.address,
+                Q::NAME,
+                Q::LOWEST,
+                Q::HIGHEST
+            )));
+        }
+        Ok(chosen)
+    }
+
+    /// One request and its answer. A failure's class says whether it may have been done; the connection is of no use afterwards.
+    pub(crate) fn call<Q: Api>(&mut self, request: &Q, deadline: Deadline) -> Result<Q::Answer, Failure> {
+        let version = self.version::<Q>()?;
+        if let Some(muted) = self.muted.take() {
+            pause(muted.left(), deadline);
+        }
+        self.stream.until(deadline);
+        let frame = self.exchange(request, version).map_err(|lost| {
+            let class = match lost {
+                Lost { hopeless: true, .. } => Class::Fatal,
+                Lost { sent: true, .. } if request.writes() => Class::Ambiguous,
+                _ => Class::Again,
+            };
+            let what = Q::NAME.trim_end_matches("Request");
+            Failure::new(class, format!("{}: {what}: {}", self.address, lost.text))
+        })?;
+        let answer = self.decode::<Q>(frame, version).map_err(|text| {
+            let class = if request.writes() { Class::Ambiguous } else { Class::Fatal };
+            Failure::new(class, format!("{}: {text}", self.address))
+        })?;
+        let throttle = u64::try_from(Q::throttle(&answer)).unwrap_or(0);
+        if throttle > 0 {
+            // The broker mutes the connection for that long; sending earlier would only fill its buffers.
+            self.muted = Some(Deadline::after(Duration::from_millis(throttle)));
+        }
+        Ok(answer)
+    }
+
+    fn decode<Q: Api>(&self, frame: Bytes, version: i16) -> Result<Q::Answer, String> {
+        wire::decode::<Q>(frame, version, self.correlation).map_err(|error| format!("{error:#}"))
+    }
+
+    fn exchange<Q: Api>(&mut self, request: &Q, version: i16) -> Result<Bytes, Lost> {
+        self.correlation = self.correlation.wrapping_add(1);
+        let lost = |sent, text: String| Lost { sent, stranger: false, hopeless: false, text };
+        let frame = wire::encode(request, version, self.correlation)
+            .map_err(|error| Lost { hopeless: true, ..lost(false, format!("{error:#}")) })?;
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        if request.writes() {
+            self.counters.writes.fetch_add(1, Ordering::Relaxed);
+        }
+        // A frame that did not go out whole cannot have been done.
+        self.stream.send(&frame).map_err(|error| explained(false, &error))?;
+        let mut first = [0; 4];
+        self.stream.fill(&mut first).map_err(|error| explained(true, &error))?;
+        let length = wire::length(first).map_err(|text| Lost { stranger: true, ..lost(true, text) })?;
+        let mut body = vec![0; length.min(1 << 20)];
+        self.stream.fill(&mut body).map_err(|error| explained(true, &error))?;
+        // What is announced is believed a piece at a time, as it arrives.
+        while body.len() < length {
+            let start = body.len();
+            body.resize(length.min(start * 2), 0);
+            self.stream.fill(&mut body[start..]).map_err(|error| explained(true, &error))?;
+        }
+        Ok(Bytes::from(body))
+    }
+}
+
+fn explained(sent: bool, error: &io::Error) -> Lost {
+    let mut lost = Lost { sent, stranger: false, hopeless: false, text: String::new() };
+    if let Some(inner) = tls::inside(error) {
+        (lost.text, lost.hopeless) = tls::explain(inner);
+        return lost;
+    }
+    lost.text = match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock if sent => {
+            "no answer in time (connected, but silent)".into()
+        }
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "it does not read what is sent".into(),
+        io::ErrorKind::UnexpectedEof => "it closed the connection without an answer".into(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+            "it reset the connection".into()
+        }
+        _ => error.to_string(),
+    };
+    lost
+}
+
+fn handshake(
+    address: &Address,
+    config: &Arc<ClientConfig>,
+    mut timed: Timed,
+) -> Result<Box<StreamOwned<ClientConnection, Timed>>, Trouble> {
+    let hopeless = |text: String| Trouble::new(How::Hopeless, format!("{address}: {text}"));
+    let name =
+        ServerName::try_from(address.host.clone()).map_err(|error| hopeless(format!("no name for TLS: {error}")))?;
+    let mut connection = ClientConnection::new(config.clone(), name).map_err(|error| hopeless(error.to_string()))?;
+    while connection.is_handshaking() {
+        let error = match connection.complete_io(&mut timed) {
+            Ok((0, 0)) => io::ErrorKind::UnexpectedEof.into(),
+            Ok(_) => continue,
+            Err(error) => error,
+        };
+        let Lost { hopeless, text, .. } = explained(true, &error);
+        let how = if hopeless { How::Hopeless } else { How::NotReady };
+        let hint = if tls::inside(&error).is_some() { "" } else { "; is it a plain-text port?" };
+        return Err(Trouble::new(how, format!("{address}: TLS handshake: {text}{hint}")));
+    }
+    Ok(Box::new(StreamOwned::new(connection, timed)))
+}

@@ -1,0 +1,250 @@
+//! What all of Kafka's kinds share: reading on the bootstrap connection, reading back on every other broker what this run wrote, and
+//! sending a batch until each part of it is settled. What differs between kinds is in their own files.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use common::change::{Change, Class, Failure, Planned};
+use common::files::Problem;
+use common::kind::{Exported, Kind};
+use common::output;
+use common::retry::{Backoff, pause};
+
+use crate::cluster::{Cluster, Node, Shared};
+use crate::error::{self, Right, code};
+
+/// One kind of thing that the cluster's metadata holds.
+pub(crate) trait Resource: Sync {
+    fn name(&self) -> &'static str;
+
+    /// What the files alone say; found when they were read.
+    fn problems(&self) -> Vec<Problem>;
+
+    /// Whether anything is declared at all; otherwise nothing is asked.
+    fn declared(&self) -> bool;
+
+    /// Compares what is declared with what this broker says; with `only`, no more than those, as another broker than the first sees them.
+    fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned>, Failure>;
+
+    /// The cluster-wide right that writing this kind takes, where it is one.
+    fn right(&self) -> Option<Right> {
+        None
+    }
+
+    /// Asks without writing whether the broker would take it.
+    fn preflight(&self, _cluster: &mut Cluster, _planned: &[Planned]) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    fn write(&mut self, cluster: &mut Cluster, todo: &[&Planned]) -> Vec<Result<(), Failure>>;
+
+    fn export(&self, cluster: &mut Cluster) -> Result<Vec<Exported>, Failure>;
+}
+
+/// A resource as the runner takes it.
+pub(crate) struct Verified<R> {
+    resource: R,
+    cluster: Shared,
+    written: BTreeSet<String>,
+}
+
+impl<R: Resource> Verified<R> {
+    pub(crate) fn new(resource: R, cluster: &Shared) -> Self {
+        Self { resource, cluster: cluster.clone(), written: BTreeSet::new() }
+    }
+}
+
+/// Brokers that are read back from at a time.
+const AT_A_TIME: usize = 4;
+
+impl<R: Resource> Kind for Verified<R> {
+    fn name(&self) -> &'static str {
+        self.resource.name()
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        self.resource.problems()
+    }
+
+    fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
+        if !self.resource.declared() {
+            return Ok(Vec::new());
+        }
+        let mut cluster = self.cluster.borrow_mut();
+        let mut planned = self.resource.compare(&mut cluster.main, None)?;
+        if self.written.is_empty() {
+            if let Some(right) = self.resource.right()
+                && planned.iter().any(|planned| planned.verdict.as_ref().is_ok_and(Change::writes))
+                && cluster.lacks(right)?
+            {
+                for planned in &mut planned {
+                    if planned.verdict.as_ref().is_ok_and(Change::writes) {
+                        planned.verdict = Err(error::denied(&format!("{right:?}"), "Cluster:kafka-cluster"));
+                    }
+                }
+            }
+            return Ok(planned);
+        }
+        // What the first broker does not show yet need not be asked of the others.
+        let shown = |planned: &&Planned| planned.verdict.as_ref().is_ok_and(|change| !change.writes());
+        let names: BTreeSet<String> = planned
+            .iter()
+            .filter(shown)
+            .map(|planned| planned.id.name.clone())
+            .filter(|name| self.written.contains(name))
+            .collect();
+        if !names.is_empty() {
+            elsewhere(&self.resource, &mut cluster, &names, &mut planned);
+        }
+        Ok(planned)
+    }
+
+    fn preflight(&mut self, planned: &[Planned]) -> Vec<Problem> {
+        if planned.is_empty() {
+            return Vec::new();
+        }
+        self.resource.preflight(&mut self.cluster.borrow_mut(), planned)
+    }
+
+    fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
+        self.written.extend(todo.iter().map(|planned| planned.id.name.clone()));
+        self.resource.write(&mut self.cluster.borrow_mut(), todo)
+    }
+
+    fn export(&mut self) -> Result<Vec<Exported>, Failure> {
+        self.resource.export(&mut self.cluster.borrow_mut())
+    }
+
+    fn batch(&self) -> usize {
+        // The controller takes up to 10,000 records at once; a topic is one and one more for each partition and setting.
+        1000
+    }
+}
+
+/// Asks every other broker for what was written. One that cannot be reached is a warning, one that lags makes the object lag.
+fn elsewhere<R: Resource>(resource: &R, cluster: &mut Cluster, names: &BTreeSet<String>, planned: &mut [Planned]) {
+    let mut peers = cluster.peers();
+    let found = Mutex::new(Vec::new());
+    for chunk in peers.chunks_mut(AT_A_TIME) {
+        std::thread::scope(|scope| {
+            for (broker, node) in chunk {
+                let found = &found;
+                scope.spawn(move || {
+                    let reached = node.connect(node.link.deadline().at_most(Duration::from_secs(1))).map(|_| ());
+                    let result = match reached {
+                        Ok(()) => resource.compare(node, Some(names)),
+                        Err(trouble) => Err(Failure::new(Class::Fatal, trouble.text)),
+                    };
+                    found.lock().unwrap_or_else(PoisonError::into_inner).push((broker.clone(), result));
+                });
+            }
+        });
+    }
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_by_key(|(broker, _)| broker.id);
+    for (broker, result) in found {
+        let seen = match result {
+            Ok(seen) => seen,
+            Err(failure) => {
+                cluster.warn(&format!(
+                    "what was written was not read back on broker {} at {}: {failure}",
+                    broker.id, broker.address
+                ));
+                continue;
+            }
+        };
+        for seen in seen {
+            let lag = match &seen.verdict {
+                Ok(change) if !change.writes() => continue,
+                Ok(change) => change.detail(),
+                Err(failure) => failure.message.clone(),
+            };
+            if let Some(planned) = planned.iter_mut().find(|planned| planned.id == seen.id) {
+                let text = format!("broker {} at {} does not show it yet: {lag}", broker.id, broker.address);
+                planned.verdict = Err(Failure::new(Class::Again, text));
+            }
+        }
+    }
+}
+
+/// What a broker said to one part of a batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    pub(crate) code: i16,
+    pub(crate) said: Option<String>,
+}
+
+impl Answered {
+    pub(crate) fn new(code: i16, said: Option<&kafka_protocol::protocol::StrBytes>) -> Self {
+        Self { code, said: said.map(|said| said.to_string()) }
+    }
+}
+
+/// Sends a batch, and again what was surely not done and passes with time (38: brokers are missing, 89: the quota is used up),
+/// until the run's deadline. Everything else comes back as it is, for the runner to settle by reading.
+pub(crate) fn settle<T: Clone>(
+    cluster: &mut Cluster,
+    all: &[(String, T)],
+    mut send: impl FnMut(&mut Cluster, &[T]) -> Result<Vec<Answered>, Failure>,
+) -> Vec<Result<(), Failure>> {
+    let link = cluster.link.clone();
+    let mut results: Vec<Result<(), Failure>> = vec![Ok(()); all.len()];
+    let mut pending: Vec<usize> = (0..all.len()).collect();
+    let mut rest = Duration::from_millis(100);
+    let mut told: Option<Instant> = None;
+    let mut backoff = Backoff::default();
+    while !pending.is_empty() {
+        let batch: Vec<T> = pending.iter().map(|index| all[*index].1.clone()).collect();
+        let answers = match send(cluster, &batch) {
+            Ok(answers) if answers.len() == batch.len() => answers,
+            Ok(_) => {
+                let failure = Failure::new(Class::Ambiguous, "the broker's answer does not cover what was asked");
+                pending.iter().for_each(|index| results[*index] = Err(failure.clone()));
+                break;
+            }
+            Err(failure)
+                if failure.class == Class::Again && backoff.tries() < link.retries && !link.deadline().passed() =>
+            {
+                link.counters.retries.fetch_add(1, Ordering::Relaxed);
+                pause(backoff.next(failure.after), link.deadline());
+                continue;
+            }
+            Err(failure) => {
+                pending.iter().for_each(|index| results[*index] = Err(failure.clone()));
+                break;
+            }
+        };
+        let mut waiting = Vec::new();
+        for (index, answer) in pending.iter().zip(answers) {
+            let what = &all[*index].0;
+            results[*index] = match answer.code {
+                code::NONE => Ok(()),
+                other => Err(error::failure(what, other, answer.said.as_deref())),
+            };
+            if matches!(answer.code, code::TOO_FEW_BROKERS | code::THROTTLED) {
+                waiting.push(*index);
+            }
+        }
+        pending = waiting;
+        let Some(first) = pending.first() else { break };
+        if let Err(failure) = &results[*first] {
+            if link.deadline().passed() {
+                break;
+            }
+            if told.is_none_or(|told| told.elapsed() > Duration::from_secs(5)) {
+                output::info("waiting").field("reason", failure.message.as_str()).emit();
+                told = Some(Instant::now());
+            }
+        }
+        link.counters.retries.fetch_add(1, Ordering::Relaxed);
+        pause(rest, link.deadline());
+        rest = (rest * 2).min(Duration::from_millis(500));
+        if link.deadline().passed() {
+            break;
+        }
+    }
+    results
+}

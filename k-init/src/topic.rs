@@ -1,0 +1,523 @@
+//! Topics: what is declared, how it differs, and the requests that read and write it. Connections and repeating are the cluster's.
+//!
+//! | declared            | the cluster has              | then                                   |
+//! |---------------------|------------------------------|----------------------------------------|
+//! | a topic             | none                         | create                                 |
+//! | partitions          | fewer                        | grow, with a warning that keys move    |
+//! | partitions          | more                         | drift: Kafka cannot take them away     |
+//! | replicas            | another number               | drift: that is a reassignment          |
+//! | a setting           | the same, set on the topic   | nothing                                |
+//! | a setting           | anything else                | set, also where a default agrees: once |
+//! | a setting `null`    | set on the topic             | unset                                  |
+//! | a setting `null`    | not set on the topic         | nothing                                |
+//! | no word of it       | anything                     | left alone                             |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use common::change::{Action, Change, Class, Difference, Failure, ObjectId, Planned, Shown};
+use common::diff;
+use common::files::{Object, Problem, Set};
+use common::json::step;
+use common::kind::Exported;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, MetadataRequest};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::cluster::{Cluster, Node, repeat};
+use crate::config::{self, Held, Resource as ConfigResource};
+use crate::error::{self, Right, code};
+use crate::resource::{Answered, Resource, settle};
+use crate::wire;
+
+/// The folder's name.
+pub(crate) const KIND: &str = "topics";
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    partitions: Option<i32>,
+    replicas: Option<i16>,
+    #[serde(default)]
+    config: Map<String, Value>,
+}
+
+/// One declared topic.
+#[derive(Clone, Debug)]
+struct Want {
+    name: String,
+    partitions: Option<i32>,
+    replicas: Option<i16>,
+    config: BTreeMap<String, Option<String>>,
+    masked: Vec<String>,
+}
+
+/// One topic as the cluster has it.
+#[derive(Clone, Debug, Default)]
+struct Have {
+    partitions: i32,
+    replicas: i16,
+    config: BTreeMap<String, Held>,
+    operations: i32,
+    /// Why a partition cannot be used yet, if so. Looked at only where this run made or grew the topic.
+    broken: Option<String>,
+    /// The fewest replicas that are in sync, over all partitions.
+    in_sync: usize,
+}
+
+/// All declared topics.
+pub(crate) struct Topics {
+    wants: Vec<Want>,
+    problems: Vec<Problem>,
+    /// Made or grown by this run: their replicas have to come in sync.
+    made: BTreeSet<String>,
+}
+
+const MIN_IN_SYNC: &str = "min.insync.replicas";
+/// The topics of one reading: their names and partitions fit a frame many times over.
+const AT_ONCE: usize = 5000;
+
+impl Topics {
+    pub(crate) fn of(set: &Set) -> Self {
+        let mut topics = Self { wants: Vec::new(), problems: Vec::new(), made: BTreeSet::new() };
+        let mut flat: BTreeMap<String, String> = BTreeMap::new();
+        for object in set.of(KIND) {
+            match want(&object) {
+                Ok(want) => {
+                    // Kafka refuses the second of two names that make the same metric.
+                    let clash = flat.insert(want.name.replace('.', "_"), want.name.clone());
+                    if let Some(other) = clash {
+                        let text = format!("differs from {other} by '.' and '_' alone, which Kafka does not allow");
+                        topics.problems.push(object.problem("", text));
+                    }
+                    topics.wants.push(want);
+                }
+                Err(problems) => topics.problems.extend(problems),
+            }
+        }
+        topics
+    }
+
+    fn want(&self, name: &str) -> Option<&Want> {
+        self.wants.iter().find(|want| want.name == name)
+    }
+}
+
+fn want(object: &Rc<Object>) -> Result<Want, Vec<Problem>> {
+    let body: Body = object.typed().map_err(|problem| vec![problem])?;
+    let mut problems = Vec::new();
+    let name = object.id.name.clone();
+    if let Err(text) = legal(&name) {
+        problems.push(object.problem("", text));
+    }
+    if body.partitions.is_some_and(|count| count < 1) {
+        problems.push(object.located("/partitions", "must be at least 1; leave it out for the broker's default"));
+    }
+    if body.replicas.is_some_and(|count| count < 1) {
+        problems.push(object.located("/replicas", "must be at least 1; leave it out for the broker's default"));
+    }
+    let (config, bad) = config::declared(&body.config);
+    problems.extend(bad.into_iter().map(|(key, text)| object.located(&format!("/config{}", step(&key)), text)));
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(Want { name, partitions: body.partitions, replicas: body.replicas, config, masked: object.masked.clone() })
+}
+
+/// Kafka's own rule for names.
+pub(crate) fn legal(name: &str) -> Result<(), String> {
+    if name.len() > 249 {
+        return Err(format!("a topic's name has at most 249 characters, this one {}", name.len()));
+    }
+    if matches!(name, "." | "..") {
+        return Err("a topic cannot be called . or ..".into());
+    }
+    if matches!(name, "__cluster_metadata") {
+        return Err("this is Kafka's own log of the cluster and cannot be made or changed".into());
+    }
+    match name.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-')) {
+        Some(c) => Err(format!("a topic's name has only letters, digits, '.', '_' and '-', not {c:?}")),
+        None => Ok(()),
+    }
+}
+
+fn compared(want: &Want, have: Option<&Have>) -> Change {
+    let mut differences = Vec::new();
+    let mut notes = Vec::new();
+    let number = |count: i64| Shown::Json(count.to_string());
+    let created = have.is_none();
+    let had = |count: Option<i64>| count.map_or(Shown::Absent, number);
+    if let Some(partitions) = want.partitions {
+        let (from, to) = (had(have.map(|have| have.partitions.into())), number(partitions.into()));
+        match have.map_or(0, |have| have.partitions) {
+            held if held < partitions => {
+                if !created {
+                    notes.push(format!(
+                        "growing from {held} to {partitions} partitions moves keys: new records of a key may go to another partition than its old ones"
+                    ));
+                }
+                differences.push(Difference::new("/partitions", from, to));
+            }
+            held if held > partitions => differences.push(Difference::fixed("/partitions", from, to)),
+            _ => {}
+        }
+    }
+    if let Some(replicas) = want.replicas {
+        let held = have.map(|have| have.replicas);
+        if held != Some(replicas) {
+            let difference = Difference::new("/replicas", had(held.map(i64::from)), number(replicas.into()));
+            differences.push(Difference { fixable: created, ..difference });
+        }
+    }
+    let none = BTreeMap::new();
+    let held = have.map_or(&none, |have| &have.config);
+    differences.extend(config::differences("/config", &want.config, held, config::ON_TOPIC));
+    diff::mask(&mut differences, &want.masked);
+    let action = match have {
+        None => Action::Create,
+        Some(_) if differences.is_empty() => Action::None,
+        Some(_) => Action::Update,
+    };
+    Change { action, differences, locked: None, notes }
+}
+
+/// The right that a change needs and the principal has not.
+fn missing_right(name: &str, change: &Change, operations: i32) -> Option<Failure> {
+    let fixable = |prefix: &str| {
+        change.differences.iter().any(|difference| difference.fixable && difference.path.starts_with(prefix))
+    };
+    let resource = format!("Topic:{name}");
+    if fixable("/partitions") && error::lacks(operations, Right::Alter) {
+        return Some(error::denied("Alter", resource));
+    }
+    if fixable("/config") && error::lacks(operations, Right::AlterConfigs) {
+        return Some(error::denied("AlterConfigs", resource));
+    }
+    None
+}
+
+impl Resource for Topics {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.problems.clone()
+    }
+
+    fn declared(&self) -> bool {
+        !self.wants.is_empty()
+    }
+
+    fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned>, Failure> {
+        let wants: Vec<&Want> =
+            self.wants.iter().filter(|want| only.is_none_or(|only| only.contains(&want.name))).collect();
+        let names: Vec<&str> = wants.iter().map(|want| want.name.as_str()).collect();
+        let mut held = read(node, &names, only.is_none())?;
+        let mut asked = Vec::new();
+        for want in &wants {
+            if let Some(Ok(have)) = held.get(&want.name) {
+                let mut keys: Vec<&str> = want.config.keys().map(String::as_str).collect();
+                if have.replicas > 1 && self.made.contains(&want.name) && !keys.contains(&MIN_IN_SYNC) {
+                    keys.push(MIN_IN_SYNC);
+                }
+                if !keys.is_empty() {
+                    asked.push(ConfigResource::topic(&want.name, Some(keys)));
+                }
+            }
+        }
+        let configs = config::describe(node, &asked)?;
+        for (resource, config) in asked.iter().zip(configs) {
+            match config {
+                Ok(config) => {
+                    if let Some(Ok(have)) = held.get_mut(&resource.name) {
+                        have.config = config;
+                    }
+                }
+                Err(failure) => drop(held.insert(resource.name.clone(), Err(failure))),
+            }
+        }
+        Ok(wants.into_iter().map(|want| self.verdict(want, held.remove(&want.name), only.is_none())).collect())
+    }
+
+    fn preflight(&self, cluster: &mut Cluster, planned: &[Planned]) -> Vec<Problem> {
+        for planned in planned {
+            for note in planned.verdict.iter().flat_map(|change| &change.notes) {
+                cluster.warn(&format!("{}: {note}", planned.id));
+            }
+        }
+        let todo: Vec<&Planned> =
+            planned.iter().filter(|planned| planned.verdict.as_ref().is_ok_and(Change::writes)).collect();
+        let mut problems = Vec::new();
+        for chunk in todo.chunks(1000) {
+            for (planned, result) in chunk.iter().zip(self.send(cluster, chunk, true)) {
+                let Err(failure) = result else { continue };
+                let mut problem = Problem::of_file(planned.id.to_string(), failure.message);
+                problem.id = Some(planned.id.clone());
+                problems.push(problem);
+            }
+        }
+        problems
+    }
+
+    fn write(&mut self, cluster: &mut Cluster, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
+        for planned in todo {
+            let grows = |change: &Change| change.differences.iter().any(|difference| difference.path == "/partitions");
+            if planned.verdict.as_ref().is_ok_and(|change| change.action == Action::Create || grows(change)) {
+                self.made.insert(planned.id.name.clone());
+            }
+        }
+        self.send(cluster, todo, false)
+    }
+
+    fn export(&self, cluster: &mut Cluster) -> Result<Vec<Exported>, Failure> {
+        let held = read_all(&mut cluster.main)?;
+        let asked: Vec<ConfigResource> = held.keys().map(|name| ConfigResource::topic(name, None)).collect();
+        let configs = config::describe(&mut cluster.main, &asked)?;
+        let mut exported = Vec::new();
+        for ((name, have), config) in held.into_iter().zip(configs) {
+            let config: Map<String, Value> = config?
+                .into_iter()
+                .filter(|(_, held)| held.source == config::ON_TOPIC && !held.sensitive)
+                .filter_map(|(key, held)| Some((key, Value::from(held.value?))))
+                .collect();
+            let mut body = json!({"partitions": have.partitions, "replicas": have.replicas});
+            if !config.is_empty() {
+                body["config"] = Value::Object(config);
+            }
+            let path = vec![KIND.to_owned(), format!("{name}.json")];
+            exported.push(Exported { path, text: format!("{body:#}\n"), placeholders: Vec::new() });
+        }
+        Ok(exported)
+    }
+}
+
+impl Topics {
+    fn verdict(&self, want: &Want, held: Option<Result<Have, Failure>>, first: bool) -> Planned {
+        let id = ObjectId::new(KIND, &want.name);
+        let verdict = match held.transpose() {
+            Err(failure) => Err(failure),
+            Ok(have) => {
+                let change = compared(want, have.as_ref());
+                let denied = have
+                    .as_ref()
+                    .filter(|_| first)
+                    .and_then(|have| missing_right(&want.name, &change, have.operations));
+                let unready = have.as_ref().filter(|_| self.made.contains(&want.name)).and_then(|have| {
+                    let least = have.config.get(MIN_IN_SYNC).and_then(|held| held.value.as_deref()?.parse().ok());
+                    unready(have, least.unwrap_or(1))
+                });
+                match (denied, unready) {
+                    (Some(failure), _) => Err(failure),
+                    (None, Some(why)) if !change.writes() => Err(Failure::new(Class::Again, why)),
+                    _ => Ok(change),
+                }
+            }
+        };
+        Planned::new(id, verdict)
+    }
+
+    /// Sends creates, growths and settings, a request each, or has them validated.
+    fn send(&self, cluster: &mut Cluster, todo: &[&Planned], validate: bool) -> Vec<Result<(), Failure>> {
+        let mut creates = Vec::new();
+        let mut grows = Vec::new();
+        let mut configs = Vec::new();
+        let mut places: [Vec<usize>; 3] = Default::default();
+        for (index, planned) in todo.iter().enumerate() {
+            let (Ok(change), Some(want)) = (&planned.verdict, self.want(&planned.id.name)) else { continue };
+            if change.action == Action::Create {
+                creates.push((format!("cannot create topic {}", want.name), creatable(want)));
+                places[0].push(index);
+                continue;
+            }
+            if change.differences.iter().any(|difference| difference.fixable && difference.path == "/partitions") {
+                let count = want.partitions.unwrap_or(-1);
+                // None places them by the broker; an empty list would be an assignment of nothing (39).
+                let topic = CreatePartitionsTopic::default()
+                    .with_name(wire::topic(&want.name))
+                    .with_count(count)
+                    .with_assignments(None);
+                grows.push((format!("cannot grow topic {} to {count} partitions", want.name), topic));
+                places[1].push(index);
+            }
+            let changes = config::changes(&change.differences, "/config", &want.config);
+            if !changes.is_empty() {
+                let keys: Vec<&str> = changes.iter().map(|(key, _)| key.as_str()).collect();
+                let what = format!("cannot set {} of topic {}", keys.join(", "), want.name);
+                configs.push((what, (ConfigResource::topic(&want.name, None), changes)));
+                places[2].push(index);
+            }
+        }
+        let mut results = vec![Ok(()); todo.len()];
+        let mut take = |places: &[usize], found: Vec<Result<(), Failure>>, right: &str| {
+            for (index, result) in places.iter().zip(found) {
+                let name = &todo[*index].id.name;
+                let result = result.map_err(|failure| match failure.class {
+                    Class::Auth if failure.message.contains("29 ") => error::denied(right, format!("Topic:{name}")),
+                    _ => failure,
+                });
+                if results[*index].is_ok() {
+                    results[*index] = result;
+                }
+            }
+        };
+        if !creates.is_empty() {
+            let found = settle(cluster, &creates, |cluster, topics| create(cluster, topics, validate));
+            take(&places[0], found, "Create");
+        }
+        if !grows.is_empty() {
+            let found = settle(cluster, &grows, |cluster, topics| grow(cluster, topics, validate));
+            take(&places[1], found, "Alter");
+        }
+        if !configs.is_empty() {
+            let found = settle(cluster, &configs, |cluster, resources| config::alter(cluster, resources, validate));
+            take(&places[2], found, "AlterConfigs");
+        }
+        results
+    }
+}
+
+fn creatable(want: &Want) -> CreatableTopic {
+    let configs = want.config.iter().filter_map(|(key, value)| {
+        let value = wire::string(value.as_deref()?);
+        Some(CreatableTopicConfig::default().with_name(wire::string(key)).with_value(Some(value)))
+    });
+    CreatableTopic::default()
+        .with_name(wire::topic(&want.name))
+        .with_num_partitions(want.partitions.unwrap_or(-1))
+        .with_replication_factor(want.replicas.unwrap_or(-1))
+        .with_configs(configs.collect())
+}
+
+fn create(cluster: &mut Cluster, topics: &[CreatableTopic], validate: bool) -> Result<Vec<Answered>, Failure> {
+    let request = CreateTopicsRequest::default()
+        .with_topics(topics.to_vec())
+        .with_timeout_ms(cluster.link.server_timeout())
+        .with_validate_only(validate);
+    let answer = cluster
+        .administer(&request, |answer| answer.topics.iter().any(|topic| topic.error_code == code::NOT_CONTROLLER))?;
+    let answers: BTreeMap<&str, Answered> = answer
+        .topics
+        .iter()
+        .map(|topic| {
+            let mut answered = Answered::new(topic.error_code, topic.error_message.as_ref());
+            // A twin was faster: reading compares what it made.
+            if topic.error_code == code::TOPIC_EXISTS {
+                answered.code = code::NONE;
+            }
+            (&**topic.name, answered)
+        })
+        .collect();
+    Ok(topics.iter().filter_map(|topic| answers.get(&**topic.name).cloned()).collect())
+}
+
+fn grow(cluster: &mut Cluster, topics: &[CreatePartitionsTopic], validate: bool) -> Result<Vec<Answered>, Failure> {
+    let request = CreatePartitionsRequest::default()
+        .with_topics(topics.to_vec())
+        .with_timeout_ms(cluster.link.server_timeout())
+        .with_validate_only(validate);
+    let answer = cluster
+        .administer(&request, |answer| answer.results.iter().any(|topic| topic.error_code == code::NOT_CONTROLLER))?;
+    let answers: BTreeMap<&str, Answered> = answer
+        .results
+        .iter()
+        .map(|topic| {
+            let mut answered = Answered::new(topic.error_code, topic.error_message.as_ref());
+            // "Topic already has 6 partition(s)": somebody grew it already, which reading confirms or not.
+            if topic.error_code == code::INVALID_PARTITIONS
+                && answered.said.as_deref().is_some_and(|said| said.contains("already has"))
+            {
+                answered.code = code::NONE;
+            }
+            (&**topic.name, answered)
+        })
+        .collect();
+    Ok(topics.iter().filter_map(|topic| answers.get(&**topic.name).cloned()).collect())
+}
+
+type Found = BTreeMap<String, Result<Have, Failure>>;
+
+/// Reads the named topics; those that are not there are left out.
+fn read(node: &mut Node, names: &[&str], operations: bool) -> Result<Found, Failure> {
+    let mut found = BTreeMap::new();
+    for chunk in names.chunks(AT_ONCE) {
+        let topics =
+            chunk.iter().map(|name| MetadataRequestTopic::default().with_name(Some(wire::topic(name)))).collect();
+        let request = MetadataRequest::default()
+            .with_topics(Some(topics))
+            .with_allow_auto_topic_creation(false)
+            .with_include_topic_authorized_operations(operations);
+        let link = node.link.clone();
+        let part = repeat(&link, || {
+            let answer = node.ask(&request)?;
+            let mut part = BTreeMap::new();
+            for topic in &answer.topics {
+                let Some(name) = topic.name.as_ref().map(|name| name.to_string()) else { continue };
+                match topic.error_code {
+                    code::UNKNOWN_TOPIC => {}
+                    code::NONE => drop(part.insert(name, Ok(have(topic)))),
+                    code::TOPIC_DENIED => {
+                        let failure = error::denied("Describe", format!("Topic:{name}"));
+                        part.insert(name, Err(failure));
+                    }
+                    // 5: a ZooKeeper cluster has not chosen its leaders yet.
+                    other if error::class(other) == Class::Again && !topic.partitions.is_empty() => {
+                        part.insert(name, Ok(have(topic)));
+                    }
+                    other => {
+                        let failure = error::failure(format!("cannot read topic {name}"), other, None);
+                        if failure.class == Class::Again {
+                            return Err(failure);
+                        }
+                        part.insert(name, Err(failure));
+                    }
+                }
+            }
+            Ok(part)
+        })?;
+        found.extend(part);
+    }
+    Ok(found)
+}
+
+/// Reads every topic that is not Kafka's own.
+fn read_all(node: &mut Node) -> Result<BTreeMap<String, Have>, Failure> {
+    let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
+    let answer = node.read(&request)?;
+    let own = |topic: &&MetadataResponseTopic| {
+        let name = topic.name.as_ref().map_or("", |name| name.as_str());
+        !topic.is_internal && !name.starts_with("__") && topic.error_code == code::NONE
+    };
+    let named = |topic: &MetadataResponseTopic| Some((topic.name.as_ref()?.to_string(), have(topic)));
+    Ok(answer.topics.iter().filter(own).filter_map(named).collect())
+}
+
+fn have(topic: &MetadataResponseTopic) -> Have {
+    let replicas = topic.partitions.first().map_or(0, |partition| partition.replica_nodes.len());
+    let broken = topic.partitions.iter().find_map(|partition| {
+        let index = partition.partition_index;
+        match partition.error_code {
+            code::NONE | code::REPLICA_NOT_AVAILABLE if partition.leader_id.0 >= 0 => None,
+            code::NONE => Some(format!("partition {index} has no leader")),
+            other => Some(error::sentence(format!("partition {index}"), other, None)),
+        }
+    });
+    Have {
+        partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
+        replicas: i16::try_from(replicas).unwrap_or(i16::MAX),
+        config: BTreeMap::new(),
+        operations: topic.topic_authorized_operations,
+        broken,
+        in_sync: topic.partitions.iter().map(|partition| partition.isr_nodes.len()).min().unwrap_or(0),
+    }
+}
+
+/// Why a topic cannot be written to yet by a producer that waits for all replicas.
+fn unready(have: &Have, least: usize) -> Option<String> {
+    let few = || format!("{} of {} replicas are in sync, and {MIN_IN_SYNC} is {least}", have.in_sync, have.replicas);
+    have.broken.clone().or_else(|| (have.in_sync < least.max(1)).then(few))
+}
