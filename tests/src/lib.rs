@@ -6,6 +6,7 @@
 //! * [`grafana`] is a stand-in for Grafana servers 10 to 13.
 //! * [`proxy`] stands between the two and counts, cuts, delays, drops.
 //! * [`loki`] stands in for a Loki.
+//! * [`fixture`] is what several cases start from; [`schema`] checks a document against a JSON Schema.
 //! * [`scripted_http`] and [`scripted_kafka`] are servers that say exactly what a case wants.
 
 #![expect(
@@ -15,6 +16,7 @@
 #![expect(clippy::must_use_candidate, reason = "cases call these for their questions; an unused answer harms nobody")]
 
 pub mod authority;
+pub mod fixture;
 pub mod grafana;
 pub mod http1;
 pub mod kafka_wire;
@@ -24,6 +26,7 @@ mod ports;
 mod process;
 pub mod proxy;
 pub mod sandbox;
+pub mod schema;
 pub mod scripted_http;
 pub mod scripted_kafka;
 pub mod servers;
