@@ -1,15 +1,19 @@
 //! k-init: makes a Kafka cluster match a folder of JSON files, then exits.
 
+mod acl;
+mod broker_default;
 mod client;
 mod cluster;
 mod config;
 mod error;
 mod properties;
+mod quota;
 mod resource;
 mod sasl;
 mod service;
 mod settings;
 mod topic;
+mod user;
 mod wire;
 
 fn main() -> std::process::ExitCode {

@@ -14,14 +14,24 @@ use common::start::Context;
 use common::wait::Probe;
 use kafka_protocol::messages::MetadataResponse;
 
+use crate::acl::{self, Acls};
+use crate::broker_default::{self, BrokerDefaults};
 use crate::client::{How, Trouble};
 use crate::cluster::{Cluster, Link, Shared, brokers_only};
+use crate::quota::{self, Quotas};
 use crate::resource::Verified;
 use crate::settings::{self, Door};
 use crate::topic::{self, Topics};
+use crate::user::{self, Users};
 
 /// The kinds in the order in which they are applied.
-pub(crate) const KINDS: &[KindSpec] = &[KindSpec::new(topic::KIND, Layout::Objects)];
+pub(crate) const KINDS: &[KindSpec] = &[
+    KindSpec::new(topic::KIND, Layout::Objects),
+    KindSpec::new(user::KIND, Layout::Objects),
+    KindSpec::new(acl::KIND, Layout::Objects),
+    KindSpec::new(quota::KIND, Layout::Objects),
+    KindSpec::new(broker_default::KIND, Layout::Single),
+];
 
 /// Makes the service out of the settings.
 pub(crate) fn service(env: &mut Env, context: &Context) -> Option<Box<dyn Service>> {
@@ -34,6 +44,7 @@ pub(crate) fn service(env: &mut Env, context: &Context) -> Option<Box<dyn Servic
         min_brokers: settings.min_brokers,
         verify: settings.verify,
         scan_max: settings.scan_max,
+        offline: context.offline,
     }))
 }
 
@@ -42,6 +53,7 @@ struct Kafka {
     min_brokers: Option<u32>,
     verify: Option<Door>,
     scan_max: u64,
+    offline: bool,
 }
 
 impl Service for Kafka {
@@ -83,7 +95,14 @@ impl Service for Kafka {
 
     fn kinds(&mut self, set: &Rc<Set>) -> Vec<Box<dyn Kind>> {
         let cluster = &self.cluster;
-        vec![Box::new(Verified::new(Topics::of(set), cluster))]
+        let users = Users::of(set, self.verify.clone(), &cluster.borrow().link, self.offline);
+        vec![
+            Box::new(Verified::new(Topics::of(set), cluster)),
+            Box::new(Verified::new(users, cluster)),
+            Box::new(Verified::new(Acls::of(set), cluster)),
+            Box::new(Verified::new(Quotas::of(set), cluster)),
+            Box::new(Verified::new(BrokerDefaults::of(set), cluster)),
+        ]
     }
 }
 
