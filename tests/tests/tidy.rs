@@ -1,5 +1,5 @@
-//! Rules of this repository that no other tool checks: module docs, sizes, words, names that code and documentation share. What rustfmt
-//! and clippy can check is theirs.
+//! Rules of this repository that no other tool checks: module docs, sizes, words, duplicate crates, the README's commands. What rustfmt and
+//! clippy can check is theirs; the names that users see are in `tidy_names`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,9 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kit::sandbox::{Run, Sandbox};
 use kit::servers::{kafka, opensearch};
-use serde_json::json;
 
 const PROGRAMS: [&str; 3] = ["os-init", "k-init", "grafana-init"];
 
@@ -21,122 +19,6 @@ const LONG: &[(&str, &str)] = &[];
 
 /// Crates that a program carries in two versions, and whose choice that is.
 const TWICE: &[(&str, &str)] = &[];
-
-/// Settings of all three programs.
-const SETTINGS: &[&str] = &[
-    "CONFIG_DIR",
-    "WAIT_TIMEOUT",
-    "APPLY_TIMEOUT",
-    "REQUEST_TIMEOUT",
-    "MAX_RETRIES",
-    "STRICT",
-    "ON_DRIFT",
-    "LOG_LEVEL",
-    "LOG_FORMAT",
-    "RUST_LOG",
-    "RESULT_FILE",
-    "EXIT_CODES",
-    "LOKI_URL",
-    "LOKI_USERNAME",
-    "LOKI_PASSWORD",
-    "LOKI_TOKEN",
-    "LOKI_CA_FILE",
-    "LOKI_TENANT",
-    "PUSHGATEWAY_URL",
-    "PUSHGATEWAY_USERNAME",
-    "PUSHGATEWAY_PASSWORD",
-    "PUSHGATEWAY_TOKEN",
-    "PUSHGATEWAY_CA_FILE",
-    "INSTANCE",
-];
-
-/// Settings of one program.
-const OWN_SETTINGS: [&[&str]; 3] = [
-    &[
-        "OPENSEARCH_URL",
-        "OPENSEARCH_USERNAME",
-        "OPENSEARCH_PASSWORD",
-        "OPENSEARCH_PASSWORD_FILE",
-        "OPENSEARCH_TOKEN",
-        "OPENSEARCH_CA_FILE",
-        "OPENSEARCH_CERT_FILE",
-        "OPENSEARCH_KEY_FILE",
-        "OPENSEARCH_INSECURE",
-        "WAIT_STATUS",
-        "MIN_DATA_NODES",
-    ],
-    &[
-        "KAFKA_BOOTSTRAP_SERVERS",
-        "KAFKA_SECURITY_PROTOCOL",
-        "KAFKA_SASL_MECHANISM",
-        "KAFKA_USERNAME",
-        "KAFKA_PASSWORD",
-        "KAFKA_PASSWORD_FILE",
-        "KAFKA_TOKEN",
-        "KAFKA_CLIENT_CONFIG",
-        "KAFKA_VERIFY_SERVERS",
-        "SEED_SCAN_MAX",
-        "KAFKA_CA_FILE",
-        "KAFKA_CERT_FILE",
-        "KAFKA_KEY_FILE",
-        "KAFKA_INSECURE",
-        "MIN_BROKERS",
-    ],
-    &[
-        "GRAFANA_URL",
-        "GRAFANA_USERNAME",
-        "GRAFANA_PASSWORD",
-        "GRAFANA_PASSWORD_FILE",
-        "GRAFANA_TOKEN",
-        "GRAFANA_CA_FILE",
-        "GRAFANA_CERT_FILE",
-        "GRAFANA_KEY_FILE",
-        "GRAFANA_INSECURE",
-        "GRAFANA_ORG_ID",
-        "GRAFANA_SECRETS",
-        "GRAFANA_PROVENANCE",
-    ],
-];
-
-/// The folders of one program.
-const KINDS: [&[&str]; 3] = [
-    &[
-        "cluster_settings",
-        "snapshot_repositories",
-        "action_groups",
-        "roles",
-        "tenants",
-        "scripts",
-        "ingest_pipelines",
-        "search_pipelines",
-        "component_templates",
-        "ism_policies",
-        "index_templates",
-        "data_streams",
-        "indices",
-        "aliases",
-        "ism_attachments",
-        "sm_policies",
-        "internal_users",
-        "roles_mapping",
-    ],
-    &["topics", "users", "acls", "quotas", "broker_defaults", "seeds"],
-    &[
-        "plugins",
-        "orgs",
-        "teams",
-        "service_accounts",
-        "datasources",
-        "library_panels",
-        "dashboards",
-        "contact_points",
-        "mute_timings",
-        "message_templates",
-        "notification_policy",
-        "alert_rules",
-        "preferences",
-    ],
-];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the repository")
@@ -172,15 +54,6 @@ fn shown(path: &Path) -> String {
 fn sources() -> Vec<(String, String)> {
     let rust = files().into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     rust.map(|path| (shown(&path), read(&path))).collect()
-}
-
-/// All documentation in one text.
-fn documentation() -> String {
-    let is_documentation = |path: &PathBuf| {
-        let name = shown(path);
-        name == "README.md" || (name.starts_with("docs/") && name.ends_with(".md"))
-    };
-    files().iter().filter(|path| is_documentation(path)).map(|path| read(path)).collect()
 }
 
 #[track_caller]
@@ -356,77 +229,4 @@ fn set_up_fetches_what_the_cases_start() {
             .map(|version| format!("./test does not fetch {version}"))
             .collect::<Vec<_>>(),
     );
-}
-
-#[test]
-fn every_setting_and_kind_is_documented() {
-    let text = documentation();
-    let words: BTreeSet<&str> = text.split(|it: char| !it.is_alphanumeric() && it != '_').collect();
-    let names = SETTINGS.iter().chain(OWN_SETTINGS.into_iter().flatten()).chain(KINDS.into_iter().flatten());
-    // What is the same for each prefix, and `_FILE` beside each secret, is documented once.
-    let documented = |name: &&&str| {
-        let shared = ["USERNAME", "PASSWORD", "PASSWORD_FILE", "TOKEN", "CA_FILE", "CERT_FILE", "KEY_FILE", "INSECURE"];
-        let suffix = name.split_once('_').map(|(_, suffix)| suffix).filter(|suffix| shared.contains(suffix));
-        words.contains(**name)
-            || suffix.is_some_and(|suffix| {
-                words.contains(suffix.strip_suffix("_FILE").unwrap_or(suffix)) || words.contains(suffix)
-            })
-    };
-    let missing =
-        names.filter(|name| !documented(name)).map(|name| format!("{name} is in neither README.md nor docs/"));
-    none(&missing.collect::<Vec<_>>());
-}
-
-/// A name that is one letter too long is answered with the right one: so the program knows it.
-fn suggests(run: &Run, name: &str) -> bool {
-    let wanted = format!("did you mean {name}?");
-    run.records().iter().any(|record| record.to_string().contains(&wanted))
-}
-
-#[test]
-fn every_setting_is_known_to_its_programs() {
-    for (program, own) in PROGRAMS.into_iter().zip(OWN_SETTINGS) {
-        let mut sandbox = Sandbox::new(program);
-        let (folder, body) = example(program);
-        sandbox = sandbox.config(&[(folder, body)]);
-        let names: Vec<&&str> = SETTINGS.iter().chain(own).collect();
-        for name in &names {
-            sandbox.set(&format!("{name}Q"), "1");
-        }
-        let run = sandbox.run(&["validate"]);
-        run.expect_code(0);
-        let unknown =
-            names.iter().filter(|name| !suggests(&run, name)).map(|name| format!("{program} does not know {name}"));
-        none(&unknown.collect::<Vec<_>>());
-    }
-}
-
-#[test]
-fn every_kind_is_known_to_its_program() {
-    for (program, kinds) in PROGRAMS.into_iter().zip(KINDS) {
-        let (folder, body) = example(program);
-        let sandbox = Sandbox::new(program).config(&[(folder, body)]);
-        for kind in kinds {
-            sandbox.write(&format!("{kind}q/x.json"), "{}");
-        }
-        let run = sandbox.run(&["validate"]);
-        run.expect_code(1);
-        let unknown = kinds
-            .iter()
-            .filter(|kind| !suggests(&run, kind))
-            .map(|kind| format!("{program} does not know {kind}: {run}"));
-        none(&unknown.collect::<Vec<_>>());
-    }
-}
-
-/// One good file for each program.
-fn example(program: &str) -> (&'static str, serde_json::Value) {
-    match program {
-        "os-init" => ("index_templates/tidy.json", json!({"index_patterns": ["tidy-*"]})),
-        "k-init" => ("topics/tidy.json", json!({"partitions": 1})),
-        _ => (
-            "datasources/tidy.json",
-            json!({"name": "tidy", "type": "prometheus", "access": "proxy", "url": "http://prometheus:9090"}),
-        ),
-    }
 }
