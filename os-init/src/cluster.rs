@@ -94,6 +94,12 @@ pub(crate) struct Memory {
     pub(crate) pipelines: BTreeSet<(&'static str, String)>,
     /// Indices that files declare.
     pub(crate) indices: BTreeSet<String>,
+    /// Snapshot repositories that files declare.
+    pub(crate) repositories: BTreeSet<String>,
+    /// Roles that files declare.
+    pub(crate) roles: BTreeSet<String>,
+    /// Patterns of declared templates that make data streams.
+    pub(crate) streams: Vec<String>,
     /// ISM policies that this run changes or has changed.
     pub(crate) changing: BTreeSet<String>,
     /// Those whose indices were moved to the new version.

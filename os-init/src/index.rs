@@ -313,10 +313,6 @@ fn create(cluster: &Cluster, object: &Object, mut want: Value) -> Result<(), Fai
     Ok(())
 }
 
-pub(crate) fn export(name: &str, body: Value, have: &Have) -> Option<(Value, Vec<String>)> {
-    crate::document::exported(name, body, have)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,274 @@
+//! ISM policies. GET shows a good deal more than PUT was given, and more with each version; an update needs the sequence number of what
+//! it replaces; and an update that changes nothing would still move the policy's time past that of existing indices, so there is none.
+
+use std::rc::Rc;
+
+use common::change::{Change, Difference, Failure};
+use common::diff::{Writing, diff};
+use common::document::{Have, Held, Meta, drop_where};
+use common::files::{Object, Problem, Set};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, part};
+use crate::document::{list, number, object_of, only, remove, strings, text, wanted};
+use crate::normal::{drop_defaults, drop_nulls, each, is_empty, lower, unquote};
+use crate::overlap::{Claim, collisions, overlap};
+
+pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
+    let wanted = wanted(objects);
+    let mut held = Held::new();
+    pages(cluster, |fields| {
+        let name = text(fields, "_id");
+        if let Some(policy) = fields.get("policy").filter(|_| wanted(&name)) {
+            let meta = json!({"seq": number(fields, "_seq_no"), "term": number(fields, "_primary_term")});
+            let body = RawValue::from_string(format!("{{\"policy\":{}}}", policy.get())).expect("JSON inside JSON");
+            held.insert(name, Have { meta, ..Have::new(body) });
+        }
+    })?;
+    Ok(held)
+}
+
+/// Each policy on the server. The page is larger than the default of 20, at which many clients stop.
+fn pages(cluster: &Cluster, mut each: impl FnMut(&crate::document::Fields<'_>)) -> Result<(), Failure> {
+    const PAGE: usize = 1000;
+    let mut from = 0;
+    loop {
+        let path = format!("/_plugins/_ism/policies?from={from}&size={PAGE}");
+        // Before the first policy there is no index to look in.
+        let Some(body) = cluster.list(&path)? else { return Ok(()) };
+        let items = list(&body, "policies")?;
+        items.iter().for_each(&mut each);
+        from += items.len();
+        if items.len() < PAGE {
+            return Ok(());
+        }
+    }
+}
+
+pub(crate) fn unwrap(body: Value) -> Value {
+    match body.get("policy") {
+        Some(policy) if body.get("_id").is_some() => json!({"policy": policy}),
+        _ => body,
+    }
+}
+
+/// Fields of a policy that the server makes.
+const MADE: [&str; 4] = ["policy_id", "last_updated_time", "schema_version", "user"];
+/// Numbers that may be written as strings.
+const NUMBERS: [&str; 9] = [
+    "/states/*/actions/*/*/min_doc_count",
+    "/states/*/actions/*/*/priority",
+    "/states/*/actions/*/*/number_of_replicas",
+    "/states/*/actions/*/*/max_num_segments",
+    "/states/*/actions/*/*/num_new_shards",
+    "/states/*/actions/*/*/percentage_of_source_shards",
+    "/states/*/actions/*/retry/count",
+    "/states/*/transitions/*/conditions/min_doc_count",
+    "/ism_template/*/priority",
+];
+/// Sizes and words that the server prints in small letters.
+const SMALL: [&str; 5] = [
+    "/states/*/actions/*/*/min_size",
+    "/states/*/actions/*/*/min_primary_shard_size",
+    "/states/*/actions/*/*/max_shard_size",
+    "/states/*/actions/*/retry/backoff",
+    "/states/*/transitions/*/conditions/min_size",
+];
+/// Where a script stands: a string is short for its source.
+const SCRIPTS: [&str; 3] = [
+    "/error_notification/message_template",
+    "/states/*/actions/*/notification/message_template",
+    "/states/*/actions/*/shrink/target_index_name_template",
+];
+
+/// What the server shows though nobody said it; retry since 1.3, `copy_alias` since 2.9, `switch_aliases` since 2.12, the rest of
+/// `convert_index_to_remote` since 3.1, `prevent_empty_rollover` since 3.4. Dropped on both sides, the table serves all of them.
+fn defaults() -> Vec<(&'static str, Value)> {
+    vec![
+        ("/ism_template/*/priority", json!(0)),
+        ("/states/*/actions/*/retry/count", json!(3)),
+        ("/states/*/actions/*/retry/backoff", json!("exponential")),
+        ("/states/*/actions/*/retry/delay", json!("1m")),
+        ("/states/*/actions/*/retry", json!({})),
+        ("/states/*/actions/*/rollover/copy_alias", json!(false)),
+        ("/states/*/actions/*/rollover/prevent_empty_rollover", json!(false)),
+        ("/states/*/actions/*/allocation/require", json!({})),
+        ("/states/*/actions/*/allocation/include", json!({})),
+        ("/states/*/actions/*/allocation/exclude", json!({})),
+        ("/states/*/actions/*/allocation/wait_for", json!(false)),
+        ("/states/*/actions/*/shrink/switch_aliases", json!(false)),
+        ("/states/*/actions/*/convert_index_to_remote/include_aliases", json!(false)),
+        ("/states/*/actions/*/convert_index_to_remote/ignore_index_settings", json!("")),
+        ("/states/*/actions/*/convert_index_to_remote/delete_original_index", json!(false)),
+        ("/states/*/actions", json!([])),
+        ("/states/*/transitions", json!([])),
+        ("/ism_template", json!([])),
+    ]
+}
+
+pub(crate) fn normal(body: &mut Value) {
+    let Some(policy) = body.get_mut("policy") else { return };
+    remove(policy, &MADE);
+    drop_nulls(policy);
+    if let Some(template) = policy.get_mut("ism_template")
+        && template.is_object()
+    {
+        *template = json!([template.take()]);
+    }
+    drop_where(policy, "/ism_template/*/last_updated_time", &|_| true);
+    for pattern in NUMBERS {
+        each(policy, pattern, &unquote);
+    }
+    for pattern in SMALL {
+        each(policy, pattern, &lower);
+    }
+    for pattern in SCRIPTS {
+        each(policy, pattern, &script);
+    }
+    for webhook in [
+        "/error_notification/destination/custom_webhook",
+        "/states/*/actions/*/notification/destination/custom_webhook",
+    ] {
+        each(policy, webhook, &|webhook| {
+            if let Some(fields) = webhook.as_object_mut() {
+                fields.retain(|key, value| !is_empty(value) && (key != "port" || *value != -1));
+            }
+        });
+    }
+    drop_defaults(policy, &defaults());
+}
+
+fn script(value: &mut Value) {
+    if value.is_string() {
+        *value = json!({"source": value.take()});
+    }
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|key, value| !is_empty(value) && (key != "lang" || *value != "mustache"));
+    }
+}
+
+/// Notes which policies change: their indices may have to be moved to the new version.
+pub(crate) fn compare(cluster: &Cluster, object: &Object, have: &Value, want: &Value) -> Change {
+    let found: Vec<Difference> = diff(Writing::Replaces, have, want);
+    if !found.is_empty() {
+        cluster.memory.borrow_mut().changing.insert(object.id.name.clone());
+    }
+    Change::update(found)
+}
+
+pub(crate) fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
+    match object_of(object, body) {
+        Err(problems) => return problems,
+        Ok(fields) if !fields.contains_key("policy") && fields.contains_key("states") => {
+            return vec![object.problem("", "the policy has to stand below \"policy\": {\"policy\": {…}}")];
+        }
+        Ok(_) => {}
+    }
+    let mut problems = only(object, body, &["policy"]);
+    let policy = &body["policy"];
+    let states: Vec<&str> =
+        policy["states"].as_array().into_iter().flatten().filter_map(|state| state["name"].as_str()).collect();
+    if problems.is_empty() && states.is_empty() {
+        problems.push(object.problem("/policy", "states is missing: a policy has to have one at least"));
+    }
+    let known = |name: &Value| name.as_str().is_none_or(|name| states.contains(&name));
+    if !states.is_empty() && !policy["default_state"].as_str().is_some_and(|name| states.contains(&name)) {
+        problems
+            .push(object.problem("/policy/default_state", format!("must be one of the states: {}", states.join(", "))));
+    }
+    for (index, state) in policy["states"].as_array().into_iter().flatten().enumerate() {
+        for (step, transition) in state["transitions"].as_array().into_iter().flatten().enumerate() {
+            if !known(&transition["state_name"]) {
+                let pointer = format!("/policy/states/{index}/transitions/{step}/state_name");
+                let text = format!("{} is none of the states: {}", transition["state_name"], states.join(", "));
+                problems.push(object.problem(&pointer, text));
+            }
+        }
+    }
+    problems.extend(check_rollover(object, policy, set));
+    problems
+}
+
+/// A rollover on plain indices needs the setting `rollover_alias`, or it fails on each of them, long after this run.
+fn check_rollover(object: &Object, policy: &Value, set: &Set) -> Vec<Problem> {
+    let states = policy["states"].as_array().into_iter().flatten();
+    if !states
+        .flat_map(|state| state["actions"].as_array().into_iter().flatten())
+        .any(|action| action.get("rollover").is_some())
+    {
+        return Vec::new();
+    }
+    let patterns: Vec<String> = rules(policy).into_iter().flat_map(|(_, patterns)| patterns).collect();
+    let mut problems = Vec::new();
+    for template in set.of("index_templates") {
+        let Ok(body) = template.value() else { continue };
+        let names = strings(&body["index_patterns"]);
+        let meets = names.iter().any(|name| patterns.iter().any(|pattern| overlap(name, pattern)));
+        let has = |body: &Value| {
+            let settings = crate::normal::flatten(&body["template"]["settings"], "index.");
+            [
+                "index.plugins.index_state_management.rollover_alias",
+                "index.opendistro.index_state_management.rollover_alias",
+            ]
+            .iter()
+            .any(|name| settings.contains_key(*name))
+        };
+        // A component that is not declared may have the setting: then nothing can be said.
+        let components = strings(&body["composed_of"]);
+        let composed = components.iter().any(|name| {
+            set.get("component_templates", name).is_none_or(|component| component.value().is_ok_and(|body| has(&body)))
+        });
+        if meets && body.get("data_stream").is_none() && !has(&body) && !composed {
+            let text = format!(
+                "rolls over what {} makes, which sets no plugins.index_state_management.rollover_alias: the rollover would fail",
+                template.id
+            );
+            problems.push(object.problem("/policy", text).warning());
+        }
+    }
+    problems
+}
+
+/// Each priority with its patterns.
+fn rules(policy: &Value) -> Vec<(i64, Vec<String>)> {
+    let mut body = json!({"policy": policy});
+    normal(&mut body);
+    let templates = body["policy"]["ism_template"].as_array().cloned().unwrap_or_default();
+    templates
+        .iter()
+        .map(|template| (template["priority"].as_i64().unwrap_or(0), strings(&template["index_patterns"])))
+        .collect()
+}
+
+pub(crate) fn preflight(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    let mut held = Vec::new();
+    let read = pages(cluster, |fields| {
+        let policy: Value =
+            fields.get("policy").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        held.push(Claim { name: text(fields, "_id"), rules: rules(&policy) });
+    });
+    if let Err(failure) = read {
+        return vec![Problem::of_file("ism_policies", failure.message)];
+    }
+    let writes: Vec<Claim> = todo
+        .iter()
+        .map(|(object, body, _)| Claim { name: object.id.name.clone(), rules: rules(&body["policy"]) })
+        .collect();
+    let object_of = |name: &str| todo.iter().find(|(object, ..)| object.id.name == name).map(|(object, ..)| *object);
+    collisions(held, &writes)
+        .into_iter()
+        .filter_map(|(name, why)| Some(object_of(&name)?.problem("/policy/ism_template", why)))
+        .collect()
+}
+
+pub(crate) fn write(cluster: &Cluster, object: &Object, mut want: Value, have: Option<&Meta>) -> Result<(), Failure> {
+    let policy = &mut want["policy"];
+    remove(policy, &MADE);
+    // A time that came from a GET would be taken at its word, and decides which indices get the policy.
+    drop_where(policy, "/ism_template/*/last_updated_time", &|_| true);
+    drop_where(policy, "/ism_template/last_updated_time", &|_| true);
+    let path = format!("/_plugins/_ism/policies/{}", part(&object.id.name));
+    let query = have.map(|Meta { meta }| format!("?if_seq_no={}&if_primary_term={}", meta["seq"], meta["term"]));
+    cluster.put(&format!("{path}{}", query.unwrap_or_default()), &want).map(drop)
+}

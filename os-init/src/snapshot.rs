@@ -1,0 +1,257 @@
+//! Snapshot repositories and snapshot-management policies.
+//!
+//! A repository that fails its verification is registered all the same; then only `_verify` is tried again.
+//! A policy's durations are stored as the server prints them, in its largest unit with one decimal: 36h becomes "1.5d", which it cannot read
+//! back, and from then on neither the policy nor the list. So such durations are refused before anything is sent.
+
+use std::rc::Rc;
+
+use common::change::{Change, Class, Failure, ObjectId};
+use common::document::{Have, Held, Meta};
+use common::files::{Object, Problem, Set};
+use common::retry::{Backoff, pause};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, declared, part};
+use crate::document::{by_name, list, number, object_of, remove, text, wanted};
+use crate::normal::{drop_defaults, each, flatten, nest};
+
+pub(crate) fn read_repositories(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
+    cluster.list("/_snapshot")?.map_or_else(|| Ok(Held::new()), |body| by_name(&body, objects))
+}
+
+pub(crate) fn normal_repository(body: &mut Value) {
+    if let Some(settings) = body.get_mut("settings") {
+        *settings = nest(flatten(settings, ""));
+    }
+    if let Some(fields) = body.as_object_mut() {
+        fields.retain(|key, value| key != "uuid" && key != "generation" && !crate::normal::is_empty(value));
+    }
+}
+
+pub(crate) fn check_repository(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
+    match object_of(object, body) {
+        Err(problems) => problems,
+        Ok(_) if body["type"].is_string() => Vec::new(),
+        Ok(_) => vec![object.problem("", "type is missing: fs, s3, azure, gcs or url")],
+    }
+}
+
+pub(crate) fn write_repository(
+    cluster: &Cluster,
+    object: &Object,
+    want: Value,
+    _: Option<&Meta>,
+) -> Result<(), Failure> {
+    let name = part(&object.id.name);
+    let query = format!("{}&timeout={}", cluster.bounded(), cluster.patience());
+    let failure = match cluster.put(&format!("/_snapshot/{name}{query}"), &want) {
+        Ok(_) => return Ok(()),
+        Err(failure) if failure.message.contains("is not accessible") || failure.message.contains("verif") => failure,
+        Err(failure) => return Err(failure),
+    };
+    verify(cluster, &name, failure)
+}
+
+/// The repository is there and does not work: a share that is being mounted, perhaps. Asks a few times more.
+fn verify(cluster: &Cluster, name: &str, first: Failure) -> Result<(), Failure> {
+    const TRIES: u32 = 3;
+    let deadline = cluster.client.deadline();
+    let mut backoff = Backoff::default();
+    let mut last = first;
+    while backoff.tries() < TRIES && !deadline.passed() {
+        pause(backoff.next(None), deadline);
+        match cluster.post(&format!("/_snapshot/{name}/_verify{}", cluster.bounded()), &json!({})) {
+            Ok(_) => return Ok(()),
+            Err(failure) => last = failure,
+        }
+    }
+    let text = format!("the repository is registered, but the nodes cannot use it: {}", last.message);
+    Err(Failure::new(Class::Rejected, text))
+}
+
+pub(crate) fn read_policies(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
+    const PAGE: usize = 1000;
+    let wanted = wanted(objects);
+    let mut held = Held::new();
+    let mut from = 0;
+    loop {
+        let path = format!("/_plugins/_sm/policies?from={from}&size={PAGE}");
+        let reply = cluster.send(&common::http::Call::get(path).accept(404).at_most(common::http::LIST_LIMIT))?;
+        if reply.status == 404 {
+            if !reply.body.contains("parse") {
+                // Its index is made with the first policy.
+                return Ok(held);
+            }
+            let words = crate::dialect::explain(&reply.body).unwrap_or_default();
+            return Err(Failure::fatal(format!(
+                "the server cannot read its own snapshot policies back ({words}): one holds a duration such as 36h, stored as 1.5d; \
+                 remove its document from .opendistro-ism-config (its id ends in -sm-policy)"
+            )));
+        }
+        let items = list(&reply.body, "policies")?;
+        for fields in &items {
+            let id = text(fields, "_id");
+            let name = id.strip_suffix("-sm-policy").unwrap_or(&id).to_owned();
+            let Some(body) = fields.get("sm_policy").filter(|_| wanted(&name)) else { continue };
+            let meta = json!({"seq": number(fields, "_seq_no"), "term": number(fields, "_primary_term")});
+            let body: Box<RawValue> = (*body).to_owned();
+            held.insert(name, Have { meta, ..Have::new(body) });
+        }
+        from += items.len();
+        if items.len() < PAGE {
+            return Ok(held);
+        }
+    }
+}
+
+pub(crate) fn unwrap_policy(body: Value) -> Value {
+    match body.get("sm_policy") {
+        Some(policy) if body.get("_id").is_some() => policy.clone(),
+        _ => body,
+    }
+}
+
+/// Where a policy has durations.
+const DURATIONS: [&str; 3] = ["/creation/time_limit", "/deletion/time_limit", "/deletion/condition/max_age"];
+/// Fields that the server makes.
+const MADE: [&str; 6] = ["name", "schema_version", "schedule", "last_updated_time", "enabled_time", "user"];
+
+pub(crate) fn normal_policy(body: &mut Value) {
+    remove(body, &MADE);
+    crate::normal::drop_nulls(body);
+    for pointer in DURATIONS {
+        each(body, pointer, &|value| {
+            if let Some(text) = value.as_str().and_then(|text| duration(text).ok()) {
+                *value = Value::String(text);
+            }
+        });
+    }
+    let defaults = [
+        ("/enabled", json!(true)),
+        ("/deletion/condition/min_count", json!(1)),
+        ("/notification/conditions/creation", json!(true)),
+        ("/notification/conditions/deletion", json!(false)),
+        ("/notification/conditions/failure", json!(false)),
+        ("/notification/conditions/time_limit_exceeded", json!(false)),
+        ("/notification/conditions", json!({})),
+    ];
+    drop_defaults(body, &defaults);
+    // A deletion without a schedule takes the creation's.
+    let schedule = body.pointer("/creation/schedule").cloned();
+    if let (Some(schedule), Some(Value::Object(deletion))) = (schedule, body.get_mut("deletion")) {
+        deletion.retain(|key, value| key != "schedule" || *value != schedule);
+    }
+}
+
+/// A duration as the server prints it; an error when that would lose something.
+fn duration(text: &str) -> Result<String, String> {
+    const UNITS: [(&str, u64); 7] = [
+        ("d", 86_400_000_000_000),
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("micros", 1000),
+        ("nanos", 1),
+    ];
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (count, unit) = text.split_at(digits);
+    let wrong = || format!("{text}: must be a whole number with d, h, m, s or ms, such as 7d");
+    let unit = unit.trim().to_lowercase();
+    let (_, length) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+    let nanos = count.parse::<u64>().ok().and_then(|count| count.checked_mul(*length)).ok_or_else(wrong)?;
+    let Some((name, length)) = UNITS.iter().find(|(_, length)| nanos >= *length) else { return Ok("0d".into()) };
+    if nanos % length == 0 {
+        return Ok(format!("{}{name}", nanos / length));
+    }
+    let whole = nanos / length;
+    Err(format!(
+        "{text}: the server would store this rounded, in its largest unit, and could not read it back: use whole units, {whole}{name} or {}{name}",
+        whole + 1
+    ))
+}
+
+pub(crate) fn check_policy(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
+    if let Err(problems) = object_of(object, body) {
+        return problems;
+    }
+    let mut problems = Vec::new();
+    for pointer in DURATIONS {
+        if let Some(text) = body.pointer(pointer).and_then(Value::as_str)
+            && let Err(why) = duration(text)
+        {
+            problems.push(object.located(pointer, why));
+        }
+    }
+    if body.pointer("/snapshot_config/repository").is_none() {
+        problems.push(object.problem("/snapshot_config", "repository is missing: where the snapshots go"));
+    }
+    problems
+}
+
+pub(crate) fn needs_policy(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
+    let repository = body.pointer("/snapshot_config/repository").and_then(Value::as_str).map(str::to_owned);
+    declared(set, "snapshot_repositories", repository)
+}
+
+/// The server does not look whether a policy's repository is there.
+pub(crate) fn preflight_policies(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (object, body, _) in todo {
+        let Some(name) = body.pointer("/snapshot_config/repository").and_then(Value::as_str) else { continue };
+        if cluster.memory.borrow().repositories.contains(name) {
+            continue;
+        }
+        if let Ok(None) = cluster.get(&format!("/_snapshot/{}", part(name))) {
+            let text = format!("the repository {name} is neither declared nor on the server");
+            problems.push(object.problem("/snapshot_config/repository", text).warning());
+        }
+    }
+    problems
+}
+
+pub(crate) fn write_policy(
+    cluster: &Cluster,
+    object: &Object,
+    mut want: Value,
+    have: Option<&Meta>,
+) -> Result<(), Failure> {
+    remove(&mut want, &MADE);
+    let path = format!("/_plugins/_sm/policies/{}", part(&object.id.name));
+    match have {
+        None => cluster.post(&path, &want),
+        Some(Meta { meta }) => {
+            let (seq, term) = (&meta["seq"], &meta["term"]);
+            cluster.put(&format!("{path}?if_seq_no={seq}&if_primary_term={term}"), &want)
+        }
+    }
+    .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_compared_as_the_server_prints_them() {
+        for (text, printed) in [("7d", "7d"), ("24h", "1d"), ("60m", "1h"), ("90s", "")] {
+            assert_eq!(duration(text).unwrap_or_default(), printed, "{text}");
+        }
+        for lossy in ["36h", "90m", "1.5d", "x", "", "99999999999999999999d", "1w"] {
+            assert!(duration(lossy).is_err(), "{lossy}");
+        }
+        assert!(duration("36h").is_err_and(|why| why.contains("1d or 2d")));
+    }
+
+    #[test]
+    fn repositories_keep_strings() {
+        let mut have = json!({"type": "fs", "settings": {"location": "/r", "compress": "true"}});
+        let mut want = json!({"type": "fs", "settings": {"location": "/r", "compress": true}});
+        normal_repository(&mut have);
+        normal_repository(&mut want);
+        assert_eq!(have, want);
+    }
+}

@@ -1,0 +1,288 @@
+//! Internal users. The server never shows a password or a hash, so a declared password is compared by logging in with it, once; a declared
+//! hash is compared by a mark that the last write left among the user's attributes. The run's own account is written last, and the run
+//! goes on with its new password.
+
+use std::rc::Rc;
+
+use common::change::{Change, Class, Difference, Failure, ObjectId, Planned, Shown};
+use common::diff::{Writing, diff};
+use common::document::{Documents, Have, Held, Meta};
+use common::export::placeholder;
+use common::files::{Object, Problem, Set};
+use common::http::Call;
+use common::kind::{Exported, Kind};
+use common::secret::Secret;
+use common::settings::Login;
+use ring::digest::{SHA256, digest};
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, declared};
+use crate::document::{object_of, strings};
+use crate::normal::{drop_defaults, each, set};
+use crate::security;
+
+/// The kind.
+pub(crate) const KIND: &str = "internal_users";
+/// The attribute that tells which hash was written last.
+const MARK: &str = "os_init_hash";
+/// Refused log-ins after which no more are tried: servers that count them would lock this address out.
+const MOST_REFUSED: u32 = 5;
+
+/// Users as a kind: rows like any other, but written in an order of their own.
+pub(crate) struct Users {
+    rows: Documents<Cluster>,
+    cluster: Rc<Cluster>,
+}
+
+impl Users {
+    pub(crate) fn new(rows: Documents<Cluster>, cluster: Rc<Cluster>) -> Self {
+        Self { rows, cluster }
+    }
+}
+
+impl Kind for Users {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        self.rows.check()
+    }
+
+    fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
+        self.rows.plan()
+    }
+
+    fn preflight(&mut self, planned: &[Planned]) -> Vec<Problem> {
+        self.rows.preflight(planned)
+    }
+
+    fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
+        let own = own_name(&self.cluster);
+        let (mine, others): (Vec<usize>, Vec<usize>) =
+            (0..todo.len()).partition(|index| own.as_ref() == Some(&todo[*index].id.name));
+        let mut results: Vec<Option<Result<(), Failure>>> = vec![None; todo.len()];
+        for index in others.into_iter().chain(mine) {
+            results[index] = self.rows.apply(&todo[index..=index]).pop();
+        }
+        results.into_iter().map(|result| result.expect("each object was written")).collect()
+    }
+
+    fn export(&mut self) -> Result<Vec<Exported>, Failure> {
+        self.rows.export()
+    }
+
+    fn batch(&self) -> usize {
+        usize::MAX
+    }
+}
+
+fn own_name(cluster: &Cluster) -> Option<String> {
+    match &*cluster.login.borrow() {
+        Login::Basic(name, _) => Some(name.clone()),
+        Login::Anonymous | Login::Bearer(_) => None,
+    }
+}
+
+pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
+    security::read(cluster, "internalusers", objects)
+}
+
+/// A hash becomes its mark, which is what both sides can show.
+pub(crate) fn normal(body: &mut Value) {
+    security::common(body);
+    drop_defaults(body, &[("/hash", json!(""))]);
+    mark(body);
+    let sets = ["/backend_roles", "/opendistro_security_roles"];
+    for pointer in sets {
+        each(body, pointer, &set);
+    }
+    drop_defaults(body, &[(sets[0], json!([])), (sets[1], json!([])), ("/attributes", json!({}))]);
+}
+
+fn mark(body: &mut Value) {
+    let Some(fields) = body.as_object_mut() else { return };
+    // An export's placeholder is no hash yet.
+    let given = fields.get("hash").and_then(Value::as_str).is_some_and(|hash| !hash.starts_with("$__"));
+    if given && let Some(Value::String(hash)) = fields.remove("hash") {
+        let attributes = fields.entry("attributes").or_insert_with(|| json!({}));
+        if let Some(attributes) = attributes.as_object_mut() {
+            attributes.insert(MARK.into(), print(&hash).into());
+        }
+    }
+}
+
+/// A fingerprint of a hash; the hash is salted itself, and cannot be told from this.
+fn print(hash: &str) -> String {
+    let digest = digest(&SHA256, format!("os-init:{hash}").as_bytes());
+    digest.as_ref()[..12].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn compare(cluster: &Cluster, object: &Object, have: &Value, want: &Value) -> Change {
+    let (mut have, mut want) = (have.clone(), want.clone());
+    let password = want.as_object_mut().and_then(|fields| fields.remove("password"));
+    if password.is_some() || want.pointer(&format!("/attributes/{MARK}")).is_none() {
+        // A mark that an earlier hash left says nothing about a password.
+        if let Some(attributes) = have.get_mut("attributes").and_then(Value::as_object_mut) {
+            attributes.remove(MARK);
+        }
+        drop_defaults(&mut have, &[("/attributes", json!({}))]);
+    }
+    let mut found: Vec<Difference> = diff(Writing::Replaces, &have, &want);
+    let mut notes = Vec::new();
+    if let Some(password) = password.as_ref().and_then(Value::as_str) {
+        match holds(cluster, &object.id.name, password) {
+            Ok(true) => {}
+            Ok(false) => found.push(Difference::new("/password", Shown::Masked, Shown::Masked)),
+            Err(failure) => {
+                notes.push(format!("the password could not be tried ({}), so it is set anew", failure.message));
+                found.push(Difference::new("/password", Shown::Masked, Shown::Masked));
+            }
+        }
+    }
+    Change { notes, ..Change::update(found) }
+}
+
+/// Whether a user has this password already, found out by logging in.
+fn holds(cluster: &Cluster, name: &str, password: &str) -> Result<bool, Failure> {
+    if *cluster.login.borrow() == Login::Basic(name.to_owned(), Secret::new(password)) {
+        // This very run is logged in with it.
+        return Ok(true);
+    }
+    if let Some(known) = cluster.memory.borrow().logins.get(name) {
+        return Ok(*known);
+    }
+    if cluster.memory.borrow().refused >= MOST_REFUSED {
+        return Ok(false);
+    }
+    let lets_in = logs_in(cluster, name, password)?;
+    let mut memory = cluster.memory.borrow_mut();
+    if !lets_in {
+        memory.refused += 1;
+    }
+    memory.logins.insert(name.to_owned(), lets_in);
+    Ok(lets_in)
+}
+
+fn logs_in(cluster: &Cluster, name: &str, password: &str) -> Result<bool, Failure> {
+    let client = cluster.client.with_login(&Login::Basic(name.to_owned(), Secret::new(password)));
+    // 403 is a right password of somebody with few rights.
+    let reply = client.send(&Call::get("/_plugins/_security/authinfo").accept(401).accept(403))?;
+    Ok(reply.status != 401)
+}
+
+pub(crate) fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
+    if let Err(problems) = object_of(object, body) {
+        return problems;
+    }
+    let mut problems = Vec::new();
+    if object.id.name.contains(':') {
+        problems.push(object.problem("", "a user's name cannot have a colon in it"));
+    }
+    if body["password"].is_string() && body["hash"].as_str().is_some_and(|hash| !hash.is_empty()) {
+        problems.push(object.problem("/hash", "both password and hash are given: keep one of them"));
+    }
+    problems
+}
+
+pub(crate) fn needs(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
+    declared(set, "roles", strings(&body["opendistro_security_roles"]))
+}
+
+pub(crate) fn preflight(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut roles = Vec::new();
+    for (object, body, change) in todo {
+        let secret = body["password"].is_string() || body["hash"].as_str().is_some_and(|hash| !hash.is_empty());
+        if change.action == common::change::Action::Create && !secret {
+            problems.push(object.problem("", "the user does not exist yet, and a new one needs a password or a hash"));
+        }
+        for role in strings(&body["opendistro_security_roles"]) {
+            roles.push((*object, "/opendistro_security_roles".to_owned(), role));
+        }
+    }
+    problems.extend(security::missing_roles(cluster, roles));
+    problems
+}
+
+pub(crate) fn write(cluster: &Cluster, object: &Object, mut want: Value, have: Option<&Meta>) -> Result<(), Failure> {
+    let name = &object.id.name;
+    let password = want["password"].as_str().map(str::to_owned);
+    let known = cluster.memory.borrow().logins.get(name).copied();
+    if let Some(hash) = want["hash"].as_str().filter(|hash| !hash.is_empty()).map(str::to_owned) {
+        mark(&mut want);
+        want["hash"] = hash.into();
+    }
+    let own = own_name(cluster).as_ref() == Some(name);
+    // Without a password the server keeps the one it has, which is the right one.
+    if have.is_some()
+        && (known == Some(true)
+            || password.as_ref().is_some_and(|password| own && holds(cluster, name, password).unwrap_or(false)))
+        && let Some(fields) = want.as_object_mut()
+    {
+        fields.remove("password");
+    }
+    let sent = want.get("password").is_some();
+    let result = security::put(cluster, "internalusers", object, want);
+    let Some(password) = password.filter(|_| sent) else { return result };
+    let arrived = match &result {
+        Ok(()) => true,
+        Err(failure) if failure.class == Class::Ambiguous && own => logs_in(cluster, name, &password).unwrap_or(false),
+        Err(_) => false,
+    };
+    let mut memory = cluster.memory.borrow_mut();
+    if arrived && memory.refused >= MOST_REFUSED {
+        memory.logins.insert(name.clone(), true);
+    } else {
+        // The next read tries it again, which proves it.
+        memory.logins.remove(name);
+    }
+    if arrived && own {
+        let login = Login::Basic(name.clone(), Secret::new(password));
+        cluster.client.log_in_as(&login);
+        *cluster.login.borrow_mut() = login;
+        return Ok(());
+    }
+    result
+}
+
+pub(crate) fn export(name: &str, mut body: Value, have: &Have) -> Option<(Value, Vec<String>)> {
+    if have.locked.is_some() || name.starts_with('.') {
+        return None;
+    }
+    normal(&mut body);
+    let mut body = crate::document::escape(body);
+    let marked =
+        body.get_mut("attributes").and_then(Value::as_object_mut).and_then(|attributes| attributes.remove(MARK));
+    let field = if marked.is_some() { "hash" } else { "password" };
+    let variable = placeholder(KIND, name, field);
+    body[field] = format!("$__env{{{variable}}}").into();
+    Some((body, vec![variable]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normalized(mut body: Value) -> Value {
+        normal(&mut body);
+        body
+    }
+
+    #[test]
+    fn a_hash_is_compared_by_its_mark() {
+        let want = normalized(json!({"hash": "$2y$12$abc", "description": "d"}));
+        let have = normalized(
+            json!({"hash": "", "description": "d", "attributes": {MARK: print("$2y$12$abc")}, "reserved": false}),
+        );
+        assert_eq!(want, have);
+        assert_ne!(want, normalized(json!({"hash": "$2y$12$abd", "description": "d"})));
+        assert_eq!(normalized(want.clone()), want, "normalizing twice is normalizing once");
+    }
+
+    #[test]
+    fn empty_lists_are_none() {
+        let have = json!({"hash": "", "reserved": false, "hidden": false, "backend_roles": ["b", "a"], "attributes": {}, "opendistro_security_roles": [], "static": false});
+        assert_eq!(normalized(have), normalized(json!({"backend_roles": ["a", "b"]})));
+    }
+}
