@@ -18,13 +18,11 @@ pub(crate) mod code {
     pub(crate) const INVALID_PARTITIONS: i16 = 37;
     pub(crate) const TOO_FEW_BROKERS: i16 = 38;
     pub(crate) const NOT_CONTROLLER: i16 = 41;
-    pub(crate) const INVALID_PRODUCER_EPOCH: i16 = 47;
     pub(crate) const CONCURRENT_TRANSACTIONS: i16 = 51;
     pub(crate) const TRANSACTIONAL_ID_DENIED: i16 = 53;
     pub(crate) const SECURITY_DISABLED: i16 = 54;
     pub(crate) const LOGIN_FAILED: i16 = 58;
     pub(crate) const THROTTLED: i16 = 89;
-    pub(crate) const PRODUCER_FENCED: i16 = 90;
     pub(crate) const NOT_FOUND: i16 = 91;
 }
 

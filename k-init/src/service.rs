@@ -20,6 +20,7 @@ use crate::client::{How, Trouble};
 use crate::cluster::{Cluster, Link, Shared, brokers_only};
 use crate::quota::{self, Quotas};
 use crate::resource::Verified;
+use crate::seed::{self, Seeds};
 use crate::settings::{self, Door};
 use crate::topic::{self, Topics};
 use crate::user::{self, Users};
@@ -31,6 +32,7 @@ pub(crate) const KINDS: &[KindSpec] = &[
     KindSpec::new(acl::KIND, Layout::Objects),
     KindSpec::new(quota::KIND, Layout::Objects),
     KindSpec::new(broker_default::KIND, Layout::Single),
+    KindSpec::new(seed::KIND, Layout::Lines),
 ];
 
 /// Makes the service out of the settings.
@@ -102,6 +104,7 @@ impl Service for Kafka {
             Box::new(Verified::new(Acls::of(set), cluster)),
             Box::new(Verified::new(Quotas::of(set), cluster)),
             Box::new(Verified::new(BrokerDefaults::of(set), cluster)),
+            Box::new(Seeds::of(set, cluster, self.scan_max, self.offline)),
         ]
     }
 }

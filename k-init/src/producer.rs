@@ -1,0 +1,283 @@
+//! Writing records once: a transaction per topic whose id fences a twin and an earlier run that died; where the cluster offers none, an
+//! idempotent producer. Which records are missing is asked of the caller, once nobody else can add any.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use common::change::{Class, Failure};
+use common::retry::{Deadline, pause};
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{
+    AddPartitionsToTxnRequest, EndTxnRequest, FindCoordinatorRequest, InitProducerIdRequest, ProduceRequest,
+    ProducerId, TransactionalId,
+};
+
+use crate::client::Address;
+use crate::cluster::{Cluster, Node};
+use crate::error::{self, code};
+use crate::records::{self, Message, Producer};
+use crate::wire;
+
+/// Where a record goes: partition, its leader's broker id, and the record.
+pub(crate) type Placed = (i32, i32, Message);
+
+/// How long the cluster may take to make its transaction log before it counts as one that cannot.
+const TRANSACTION_LOG: Duration = Duration::from_secs(10);
+/// Less than a broker's default limit of a megabyte for one batch.
+const BATCH: usize = 512 << 10;
+/// An open transaction of a run that was killed ends by itself after this long, in milliseconds.
+const TRANSACTION_TIMEOUT: i32 = 60_000;
+
+/// A transaction that may be begun.
+struct Transaction {
+    id: TransactionalId,
+    coordinator: Node,
+    producer: Producer,
+}
+
+/// Writes what `missing` says is missing.
+pub(crate) fn write(
+    cluster: &mut Cluster,
+    topic: &str,
+    mut missing: impl FnMut(&mut Cluster) -> Result<Vec<Placed>, Failure>,
+) -> Result<(), Failure> {
+    match prepare(cluster, topic)? {
+        Ok(mut transaction) => {
+            // From here on no other holder of the id can commit: what is missing now stays missing until we write it.
+            let records = missing(cluster)?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            let result = transaction
+                .add(topic, &records)
+                .and_then(|()| produce(cluster, topic, &records, transaction.producer, Some(&transaction.id)));
+            let ended = transaction.end(result.is_ok());
+            result.and(ended)
+        }
+        Err(why) => {
+            cluster.warn(&format!(
+                "seeds/{topic}: written without a transaction ({why}): another k-init at the same moment could double them"
+            ));
+            let producer = idempotent(cluster)?;
+            let records = missing(cluster)?;
+            produce(cluster, topic, &records, producer, None)
+        }
+    }
+}
+
+/// Gets hold of the transaction, or says why the cluster offers none.
+fn prepare(cluster: &mut Cluster, topic: &str) -> Result<Result<Transaction, String>, Failure> {
+    let id = TransactionalId(wire::string(&format!("k-init.{topic}")));
+    let run = cluster.link.deadline();
+    let patience = run.at_most(TRANSACTION_LOG);
+    let mut fenced = None;
+    loop {
+        let found = coordinator(cluster, &id)?;
+        let (number, text) = match found {
+            Ok(mut node) => {
+                let request = InitProducerIdRequest::default()
+                    .with_transactional_id(Some(id.clone()))
+                    .with_transaction_timeout_ms(TRANSACTION_TIMEOUT)
+                    .with_producer_id(ProducerId(-1))
+                    .with_producer_epoch(-1);
+                let answer =
+                    node.ask(&request).map_err(|failure| unreachable(failure, "the transaction coordinator"))?;
+                if answer.error_code == code::NONE {
+                    let producer =
+                        Producer { id: answer.producer_id.0, epoch: answer.producer_epoch, transactional: true };
+                    return Ok(Ok(Transaction { id, coordinator: node, producer }));
+                }
+                (answer.error_code, None)
+            }
+            Err((number, text)) => (number, text),
+        };
+        let what = format!("cannot get a transaction for {topic}");
+        let failure = error::failure(what, number, text.as_deref());
+        match number {
+            code::TRANSACTIONAL_ID_DENIED => {
+                let id = id.as_str();
+                return Ok(Err(format!(
+                    "needs Write and Describe on TransactionalId:{id}, which this principal has not been granted"
+                )));
+            }
+            // An earlier transaction of this id is being ended; that takes as long as its markers take.
+            code::CONCURRENT_TRANSACTIONS => {
+                let limit = *fenced.get_or_insert_with(|| run.at_most(Duration::from_secs(30)));
+                again(limit, failure)?;
+            }
+            code::COORDINATOR_NOT_AVAILABLE if patience.passed() => {
+                return Ok(Err("the cluster's transaction log cannot be made: are there fewer brokers than transaction.state.log.replication.factor?".into()));
+            }
+            _ if failure.class == Class::Again || number == code::COORDINATOR_NOT_AVAILABLE => again(run, failure)?,
+            _ => return Err(failure),
+        }
+    }
+}
+
+fn again(deadline: Deadline, failure: Failure) -> Result<(), Failure> {
+    if deadline.passed() {
+        return Err(failure);
+    }
+    pause(Duration::from_millis(100), deadline);
+    Ok(())
+}
+
+type Refused = (i16, Option<String>);
+
+/// The broker that coordinates a transaction.
+fn coordinator(cluster: &mut Cluster, id: &TransactionalId) -> Result<Result<Node, Refused>, Failure> {
+    const TRANSACTION: i8 = 1;
+    let request = FindCoordinatorRequest::default().with_key(id.0.clone()).with_key_type(TRANSACTION);
+    let answer = cluster.main.read(&request)?;
+    if answer.error_code != code::NONE {
+        return Ok(Err((answer.error_code, answer.error_message.map(|text| text.to_string()))));
+    }
+    let address = Address { host: answer.host.to_string(), port: u16::try_from(answer.port).unwrap_or(0) };
+    Ok(Ok(Node::new(&cluster.link, vec![address], Duration::from_secs(2))))
+}
+
+/// A failure to reach a broker by the address that it advertises, which nothing but seeds needs.
+pub(crate) fn unreachable(failure: Failure, who: &str) -> Failure {
+    let hint = "seeds go to that broker itself, by the address in its advertised.listeners";
+    Failure { message: format!("{who} cannot be asked: {}; {hint}", failure.message), ..failure }
+}
+
+impl Transaction {
+    fn add(&mut self, topic: &str, records: &[Placed]) -> Result<(), Failure> {
+        let mut partitions: Vec<i32> = records.iter().map(|(partition, ..)| *partition).collect();
+        partitions.sort_unstable();
+        partitions.dedup();
+        let topics = vec![AddPartitionsToTxnTopic::default().with_name(wire::topic(topic)).with_partitions(partitions)];
+        let request = AddPartitionsToTxnRequest::default()
+            .with_v3_and_below_transactional_id(self.id.clone())
+            .with_v3_and_below_producer_id(ProducerId(self.producer.id))
+            .with_v3_and_below_producer_epoch(self.producer.epoch)
+            .with_v3_and_below_topics(topics);
+        let deadline = self.coordinator.link.deadline().at_most(Duration::from_secs(30));
+        loop {
+            let answer = self.coordinator.ask(&request)?;
+            let results = answer.results_by_topic_v3_and_below.iter().flat_map(|topic| &topic.results_by_partition);
+            let Some(bad) = results.map(|one| one.partition_error_code).find(|code| *code != code::NONE) else {
+                return Ok(());
+            };
+            let failure = error::failure(format!("cannot add {topic} to its transaction"), bad, None);
+            match bad {
+                code::TOPIC_DENIED => return Err(error::denied("Write", format!("Topic:{topic}"))),
+                _ if failure.class == Class::Again => again(deadline, failure)?,
+                _ => return Err(failure),
+            }
+        }
+    }
+
+    /// Commits or aborts. Whether a commit without an answer took place is found out by reading.
+    fn end(&mut self, commit: bool) -> Result<(), Failure> {
+        let request = EndTxnRequest::default()
+            .with_transactional_id(self.id.clone())
+            .with_producer_id(ProducerId(self.producer.id))
+            .with_producer_epoch(self.producer.epoch)
+            .with_committed(commit);
+        let deadline = self.coordinator.link.deadline().at_most(Duration::from_secs(30));
+        loop {
+            let answer = self.coordinator.ask(&request)?;
+            if answer.error_code == code::NONE {
+                return Ok(());
+            }
+            let failure = error::failure("cannot end the transaction", answer.error_code, None);
+            if failure.class != Class::Again {
+                return Err(failure);
+            }
+            again(deadline, failure)?;
+        }
+    }
+}
+
+/// A producer without a transaction, whose own repetitions a broker recognizes.
+fn idempotent(cluster: &mut Cluster) -> Result<Producer, Failure> {
+    let request = InitProducerIdRequest::default()
+        .with_transactional_id(None)
+        .with_transaction_timeout_ms(TRANSACTION_TIMEOUT)
+        .with_producer_id(ProducerId(-1))
+        .with_producer_epoch(-1);
+    let answer = cluster.main.ask(&request)?;
+    match answer.error_code {
+        code::NONE => Ok(Producer { id: answer.producer_id.0, epoch: answer.producer_epoch, transactional: false }),
+        code::CLUSTER_DENIED => Err(error::denied("IdempotentWrite", "Cluster:kafka-cluster")),
+        other => Err(error::failure("cannot get a producer id", other, None)),
+    }
+}
+
+/// Sends the records, batch by batch, to their leaders, each acknowledged by all replicas in sync.
+fn produce(
+    cluster: &mut Cluster,
+    topic: &str,
+    records: &[Placed],
+    producer: Producer,
+    transaction: Option<&TransactionalId>,
+) -> Result<(), Failure> {
+    let mut by_partition: BTreeMap<(i32, i32), Vec<&Message>> = BTreeMap::new();
+    for (partition, leader, message) in records {
+        by_partition.entry((*partition, *leader)).or_default().push(message);
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    for ((partition, leader), messages) in by_partition {
+        let mut sequence = 0;
+        for chunk in chunks(&messages) {
+            let batch =
+                records::batch(chunk, producer, sequence, now).map_err(|error| Failure::fatal(format!("{error:#}")))?;
+            sequence += i32::try_from(chunk.len()).unwrap_or(i32::MAX);
+            let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch));
+            let data = TopicProduceData::default().with_name(wire::topic(topic)).with_partition_data(vec![data]);
+            let request = ProduceRequest::default()
+                .with_transactional_id(transaction.cloned())
+                .with_acks(-1)
+                .with_timeout_ms(cluster.link.server_timeout())
+                .with_topic_data(vec![data]);
+            let who = format!("broker {leader}, the leader of {topic}-{partition},");
+            let answer = cluster.broker(leader)?.ask(&request).map_err(|failure| unreachable(failure, &who))?;
+            let answers = answer.responses.iter().flat_map(|topic| &topic.partition_responses);
+            for answer in answers.filter(|answer| answer.error_code != code::NONE) {
+                let what = format!("cannot write to {topic}-{partition}");
+                return Err(match answer.error_code {
+                    code::TOPIC_DENIED => error::denied("Write", format!("Topic:{topic}")),
+                    other => error::failure(what, other, answer.error_message.as_deref()),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn chunks<'m, 's>(messages: &'s [&'m Message]) -> Vec<&'s [&'m Message]> {
+    let mut found = Vec::new();
+    let (mut start, mut size) = (0, 0);
+    for (index, message) in messages.iter().enumerate() {
+        if index > start && size + message.size() > BATCH {
+            found.push(&messages[start..index]);
+            (start, size) = (index, 0);
+        }
+        size += message.size();
+    }
+    if start < messages.len() {
+        found.push(&messages[start..]);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn batches_stay_below_the_limit_and_lose_nothing() {
+        let message =
+            |size: usize| Message { key: None, value: Some(Bytes::from(vec![0; size])), headers: BTreeMap::new() };
+        let messages = [message(300 << 10), message(300 << 10), message(10), message(900 << 10), message(1)];
+        let all: Vec<&Message> = messages.iter().collect();
+        let sizes: Vec<usize> = chunks(&all).iter().map(|chunk| chunk.len()).collect();
+        assert_eq!(sizes, [1, 2, 1, 1]);
+        assert_eq!(chunks(&[]).len(), 0);
+    }
+}
