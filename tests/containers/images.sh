@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Makes the images of the servers for the container cases, without a registry: a Debian base, and on it what the cache of
+# tests/setup holds. Each is made once and again when what it is made of has changed.
+#
+#   DOCKER_HOST=… tests/containers/images.sh kafka|opensearch|telemetry|grafana...
+#
+# `grafana` takes the stand-in's static binary from $GRAFANA_STANDIN. The images are called init-tests/<name>.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/../setup/lib.sh"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PATH=$PATH:/usr/sbin:/sbin DOCKER_BUILDKIT=0
+kafka=3.9.2
+opensearch=2.19.6
+suite=bookworm
+
+root=()
+if [ "$(id -u)" != 0 ]; then root=(sudo -n); fi
+mkdir -p "$cache/containers"
+work=$(mktemp -d "$cache/containers/build.XXXXXX")
+trap '"${root[@]}" rm -rf "$work"' EXIT
+
+made() { # NAME SUM
+  [ "$(docker image inspect --format '{{index .Config.Labels "made-of"}}' "init-tests/$1" 2>/dev/null)" = "$2" ]
+}
+
+sum() {
+  sha256sum "$@" | sha256sum | cut -c1-20
+}
+
+base() {
+  local sum
+  sum=$(echo "$suite" | sha256sum | cut -c1-20)
+  if made base "$sum"; then return; fi
+  "${root[@]}" debootstrap --variant=minbase "$suite" "$work/rootfs" >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; die "debootstrap failed"; }
+  # With the machine's own sources, so that security updates are seen.
+  "${root[@]}" cp /etc/apt/sources.list.d/debian.sources "$work/rootfs/etc/apt/sources.list.d/" 2>/dev/null || true
+  "${root[@]}" tar -C "$work/rootfs" -c . | docker import --change "LABEL made-of=$sum" - init-tests/base >/dev/null
+  "${root[@]}" rm -rf "$work/rootfs"
+}
+
+build() { # NAME SUM
+  docker build --quiet --target "$1" --label "made-of=$2" --tag "init-tests/$1" --file "$here/Dockerfile" "$work/context" >/dev/null
+  "${root[@]}" rm -rf "$work/context"
+}
+
+# Links cost neither time nor space; the engine is sent the content.
+image() { # NAME
+  local sum
+  case $1 in
+    kafka) sum=$(sum "$here/Dockerfile" "$here/start.sh" <(echo "$kafka")) ;;
+    opensearch) sum=$(sum "$here/Dockerfile" "$here/start.sh" "$setup/opensearch/RunNode.java" <(echo "$opensearch")) ;;
+    telemetry) sum=$(sum "$here/Dockerfile" "$here/start.sh" "$here/sink.sh") ;;
+    grafana) sum=$(sum "$here/Dockerfile" "$here/start.sh" "${GRAFANA_STANDIN:?names the static binary of the stand-in}") ;;
+    *) die "no image $1" ;;
+  esac
+  if made "$1" "$sum"; then return; fi
+  base
+  mkdir -p "$work/context"
+  cp "$here/start.sh" "$here/sink.sh" "$work/context/"
+  case $1 in
+    kafka)
+      "$setup/kafka.sh" fetch "$kafka"
+      cp -rl "$cache/kafka-$kafka/jars" "$work/context/jars"
+      ;;
+    opensearch)
+      "$setup/opensearch.sh" fetch "$opensearch"
+      cp -rl "$cache/opensearch-$opensearch" "$work/context/opensearch"
+      cp "$cache/runnode.jar" "$setup/opensearch/log4j2.properties" "$work/context/"
+      ;;
+    telemetry) ;;
+    grafana) cp "$GRAFANA_STANDIN" "$work/context/grafana-standin" ;;
+  esac
+  build "$1" "$sum"
+}
+
+[ $# -gt 0 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+lock images
+for each in "$@"; do image "$each"; done
