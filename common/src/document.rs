@@ -74,6 +74,8 @@ pub struct Row<S: 'static> {
     pub preflight: fn(&S, &[(&Object, Value, &Change)]) -> Vec<Problem>,
     /// Turns an object into a body for a file; `None` leaves it out (reserved, internal). The names returned are placeholders.
     pub export: fn(&str, Value, &Have) -> Option<(Value, Vec<String>)>,
+    /// Whether the kind is one object in one file, `<kind>.json`.
+    pub single: bool,
 }
 
 /// What is remembered of an object between read and write.
@@ -102,6 +104,7 @@ impl<S> Row<S> {
             needs: |_, _, _| Vec::new(),
             preflight: |_, _| Vec::new(),
             export: |_, body, _| Some((body, Vec::new())),
+            single: false,
         }
     }
 }
@@ -206,11 +209,9 @@ impl<S> Kind for Documents<S> {
             let Some((mut body, placeholders)) = (self.row.export)(&name, have.value()?, &have) else { continue };
             (self.row.normal)(&mut body);
             let text = serde_json::to_string_pretty(&body).expect("a value prints as JSON") + "\n";
-            exported.push(Exported {
-                path: vec![self.row.kind.to_owned(), format!("{name}.json")],
-                text,
-                placeholders,
-            });
+            let file = format!("{name}.json");
+            let path = if self.row.single { vec![file] } else { vec![self.row.kind.to_owned(), file] };
+            exported.push(Exported { path, text, placeholders });
         }
         Ok(exported)
     }
