@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use common::change::{Change, Difference, Failure, ObjectId, Planned, Shown};
 use common::files::{Object, Problem, Set};
-use common::http::{Call, LIST_LIMIT};
 use common::kind::{Exported, Kind};
 use serde_json::{Value, json};
 
@@ -123,9 +122,10 @@ fn explain(cluster: &Cluster, patterns: &[String]) -> Result<Managed, Failure> {
     let mut managed = Managed::new();
     for chunk in chunks(patterns) {
         let path = format!("/_plugins/_ism/explain/{chunk}");
-        let reply = cluster.send(&Call::get(path).accept(404).at_most(LIST_LIMIT))?;
-        if reply.status != 404 {
-            collect(&reply.json()?, &mut managed);
+        if let Some(body) = cluster.list_of_plugin(&path, crate::ism::PLUGIN, false)? {
+            let answer = serde_json::from_str(&body)
+                .map_err(|error| Failure::fatal(format!("the server's answer to explain is no JSON: {error}")))?;
+            collect(&answer, &mut managed);
             continue;
         }
         // One plain name that is not there fails them all.
@@ -228,7 +228,9 @@ impl Kind for Attachments {
         let mut from = 0;
         loop {
             let path = format!("/_plugins/_ism/explain?from={from}&size={PAGE}");
-            let Some(answer) = self.cluster.get(&path)? else { break };
+            let Some(body) = self.cluster.list_of_plugin(&path, crate::ism::PLUGIN, true)? else { break };
+            let answer: Value = serde_json::from_str(&body)
+                .map_err(|error| Failure::fatal(format!("the server's answer to explain is no JSON: {error}")))?;
             let count =
                 answer.as_object().map_or(0, |fields| fields.values().filter(|value| value.is_object()).count());
             collect(&answer, &mut managed);

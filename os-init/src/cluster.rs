@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::change::{Failure, ObjectId};
+use common::change::{Class, Failure, ObjectId};
 use common::files::Set;
 use common::http::{Call, Client, LIST_LIMIT, Reply};
 use common::kind::{Kind, Service};
@@ -119,7 +119,26 @@ impl Cluster {
     /// Reads a list; a 404 is an empty one.
     pub(crate) fn list(&self, path: &str) -> Result<Option<String>, Failure> {
         let reply = self.send(&Call::get(path).accept(404).at_most(LIST_LIMIT))?;
+        if reply.status == 404 && reply.body.contains("Failed to parse") {
+            let words = crate::dialect::explain(&reply.body).unwrap_or_default();
+            return Err(Failure::fatal(format!("GET {path}: status 404: {words}")));
+        }
         Ok((reply.status != 404).then_some(reply.body))
+    }
+
+    /// Reads a list of a plugin that may not be there. To apply files to it is an error; an export has nothing of it.
+    pub(crate) fn list_of_plugin(&self, path: &str, plugin: &str, exporting: bool) -> Result<Option<String>, Failure> {
+        match self.list(path) {
+            Err(failure) if failure.class == Class::Fatal && failure.message.contains("no handler found") => {
+                if exporting {
+                    return Ok(None);
+                }
+                Err(Failure::fatal(format!(
+                    "the cluster does not have the {plugin}: install it, or remove these files"
+                )))
+            }
+            other => other,
+        }
     }
 
     /// Reads a small JSON answer; `None` on 404.

@@ -169,7 +169,7 @@ pub(crate) fn compare(_: &Cluster, _: &Object, have: &Value, want: &Value) -> Ch
     Change::update(differences(have, want))
 }
 
-fn differences(have: &Value, want: &Value) -> Vec<Difference> {
+pub(crate) fn differences(have: &Value, want: &Value) -> Vec<Difference> {
     let mut found = settings_differences("/settings", &settings_of(have), &settings_of(want));
     for difference in &mut found {
         let name = difference.path.trim_start_matches("/settings/").replace('/', ".");

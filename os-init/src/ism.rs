@@ -18,7 +18,7 @@ use crate::overlap::{Claim, collisions, overlap};
 pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
     let wanted = wanted(objects);
     let mut held = Held::new();
-    pages(cluster, |fields| {
+    pages(cluster, objects.is_empty(), |fields| {
         let name = text(fields, "_id");
         if let Some(policy) = fields.get("policy").filter(|_| wanted(&name)) {
             let meta = json!({"seq": number(fields, "_seq_no"), "term": number(fields, "_primary_term")});
@@ -30,13 +30,17 @@ pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Fa
 }
 
 /// Each policy on the server. The page is larger than the default of 20, at which many clients stop.
-fn pages(cluster: &Cluster, mut each: impl FnMut(&crate::document::Fields<'_>)) -> Result<(), Failure> {
+fn pages(
+    cluster: &Cluster,
+    exporting: bool,
+    mut each: impl FnMut(&crate::document::Fields<'_>),
+) -> Result<(), Failure> {
     const PAGE: usize = 1000;
     let mut from = 0;
     loop {
         let path = format!("/_plugins/_ism/policies?from={from}&size={PAGE}");
         // Before the first policy there is no index to look in.
-        let Some(body) = cluster.list(&path)? else { return Ok(()) };
+        let Some(body) = cluster.list_of_plugin(&path, PLUGIN, exporting)? else { return Ok(()) };
         let items = list(&body, "policies")?;
         items.iter().for_each(&mut each);
         from += items.len();
@@ -53,6 +57,8 @@ pub(crate) fn unwrap(body: Value) -> Value {
     }
 }
 
+/// What ISM and snapshot management come with.
+pub(crate) const PLUGIN: &str = "index-management plugin (ISM and snapshot management)";
 /// Fields of a policy that the server makes.
 const MADE: [&str; 4] = ["policy_id", "last_updated_time", "schema_version", "user"];
 /// Numbers that may be written as strings.
@@ -243,7 +249,7 @@ fn rules(policy: &Value) -> Vec<(i64, Vec<String>)> {
 
 pub(crate) fn preflight(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut held = Vec::new();
-    let read = pages(cluster, |fields| {
+    let read = pages(cluster, false, |fields| {
         let policy: Value =
             fields.get("policy").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
         held.push(Claim { name: text(fields, "_id"), rules: rules(&policy) });

@@ -50,6 +50,7 @@ static ROWS: [Row<Cluster>; 17] = [
         compare: Some(settings::compare),
         check: settings::check,
         export: settings::export,
+        single: true,
         ..Row::new(settings::KIND, settings::read, settings::write)
     },
     Row {
@@ -205,6 +206,12 @@ fn remember(cluster: &Cluster, set: &Set) {
             _ => {}
         }
     }
+}
+
+/// How a kind's bodies are brought into normal form.
+#[cfg(test)]
+pub(crate) fn normal_of(kind: &str) -> fn(&mut serde_json::Value) {
+    ROWS.iter().find(|row| row.kind == kind).expect("a kind with a row").normal
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ mod security;
 mod settings;
 mod snapshot;
 mod template;
+#[cfg(test)]
+mod transcripts;
 mod user;
 
 fn main() -> std::process::ExitCode {

@@ -96,6 +96,17 @@ fn is_default(kind: &str, key: &str, value: &Value) -> bool {
         "term_vector" => text == Some("no"),
         "ignore_above" => text == Some("2147483647"),
         "position_increment_gap" => text == Some("100"),
+        // The second is the default where the feature flag of faster formats is on (2.12 and later).
+        "format" => matches!(
+            (kind, text),
+            (
+                "date",
+                Some(
+                    "strict_date_optional_time||epoch_millis"
+                        | "strict_date_time_no_millis||strict_date_optional_time||epoch_millis"
+                )
+            )
+        ),
         "null_value" => value.is_null(),
         "meta" | "fields" | "copy_to" => crate::normal::is_empty(value),
         _ => false,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use common::change::{Change, Class, Failure, ObjectId};
+use common::change::{Change, Failure, ObjectId};
 use common::document::{Have, Held, Meta};
 use common::files::{Object, Problem, Set};
 use serde_json::{Value, json};
@@ -19,15 +19,7 @@ const API: &str = "/_plugins/_security/api";
 pub(crate) const MARKS: [&str; 3] = ["reserved", "hidden", "static"];
 
 pub(crate) fn read(cluster: &Cluster, kind: &str, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    let body = cluster.list(&format!("{API}/{kind}")).map_err(|failure| {
-        if failure.class == Class::Fatal && failure.message.contains("no handler found") {
-            Failure::fatal(
-                "the cluster has no security plugin: install it, or remove the folders action_groups, roles, tenants, internal_users and roles_mapping",
-            )
-        } else {
-            failure
-        }
-    })?;
+    let body = cluster.list_of_plugin(&format!("{API}/{kind}"), "security plugin", objects.is_empty())?;
     let Some(body) = body else { return Ok(Held::new()) };
     let wanted = wanted(objects);
     let mut held = Held::new();

@@ -78,19 +78,13 @@ pub(crate) fn read_policies(cluster: &Cluster, objects: &[Rc<Object>]) -> Result
     let mut from = 0;
     loop {
         let path = format!("/_plugins/_sm/policies?from={from}&size={PAGE}");
-        let reply = cluster.send(&common::http::Call::get(path).accept(404).at_most(common::http::LIST_LIMIT))?;
-        if reply.status == 404 {
-            if !reply.body.contains("parse") {
-                // Its index is made with the first policy.
-                return Ok(held);
-            }
-            let words = crate::dialect::explain(&reply.body).unwrap_or_default();
-            return Err(Failure::fatal(format!(
-                "the server cannot read its own snapshot policies back ({words}): one holds a duration such as 36h, stored as 1.5d; \
-                 remove its document from .opendistro-ism-config (its id ends in -sm-policy)"
-            )));
-        }
-        let items = list(&reply.body, "policies")?;
+        let body = match cluster.list_of_plugin(&path, crate::ism::PLUGIN, objects.is_empty()) {
+            Err(failure) if failure.message.contains("Failed to parse") => return Err(unreadable(&failure)),
+            // Its index is made with the first policy.
+            Ok(None) => return Ok(held),
+            other => other?.unwrap_or_default(),
+        };
+        let items = list(&body, "policies")?;
         for fields in &items {
             let id = text(fields, "_id");
             let name = id.strip_suffix("-sm-policy").unwrap_or(&id).to_owned();
@@ -104,6 +98,14 @@ pub(crate) fn read_policies(cluster: &Cluster, objects: &[Rc<Object>]) -> Result
             return Ok(held);
         }
     }
+}
+
+/// What the server says when it cannot read one of its policies back: 404, for the whole list.
+fn unreadable(failure: &Failure) -> Failure {
+    Failure::fatal(format!(
+        "the server cannot read its own snapshot policies back ({failure}): one holds a duration such as 36h, stored as 1.5d; \
+         remove its document from .opendistro-ism-config (its id ends in -sm-policy)"
+    ))
 }
 
 pub(crate) fn unwrap_policy(body: Value) -> Value {

@@ -6,6 +6,7 @@
 //! * [`grafana`] is a stand-in for Grafana servers 10 to 13.
 //! * [`proxy`] stands between the two and counts, cuts, delays, drops.
 //! * [`loki`] stands in for a Loki.
+//! * [`engine`] runs a container engine, images and Compose projects.
 //! * [`fixture`] is what several cases start from; [`schema`] checks a document against a JSON Schema.
 //! * [`scripted_http`] and [`scripted_kafka`] are servers that say exactly what a case wants.
 
@@ -16,9 +17,11 @@
 #![expect(clippy::must_use_candidate, reason = "cases call these for their questions; an unused answer harms nobody")]
 
 pub mod authority;
+pub mod engine;
 pub mod fixture;
 pub mod grafana;
 pub mod http1;
+pub mod ism;
 pub mod kafka_wire;
 mod listen;
 pub mod loki;
