@@ -195,5 +195,5 @@ fn cut(text: &str, limit: usize) -> String {
 }
 
 fn timestamp(now: SystemTime) -> String {
-    jiff::Timestamp::try_from(now).map_or_else(|_| "1970-01-01T00:00:00Z".into(), |ts| format!("{ts:.3}"))
+    humantime::format_rfc3339_millis(now).to_string()
 }

@@ -69,7 +69,11 @@ pub(super) fn trouble(error: &ureq::Error, host: &str, https: bool) -> Attempt {
                 Attempt::NotSent(format!("cannot reach {host}: {io}"))
             }
             (None, Kind::UnexpectedEof | Kind::ConnectionReset | Kind::BrokenPipe | Kind::ConnectionAborted) => {
-                let hint = if https { "" } else { "; if it expects TLS, the URL must begin with https://" };
+                let hint = if https {
+                    "; if it does not expect TLS, the URL must begin with http://"
+                } else {
+                    "; if it expects TLS, the URL must begin with https://"
+                };
                 Attempt::Lost(format!("{host} closed the connection without an answer{hint}"))
             }
             (None, _) => Attempt::Lost(format!("{host}: {io}")),
@@ -102,6 +106,6 @@ pub(super) fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
 }
