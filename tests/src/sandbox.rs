@@ -176,9 +176,18 @@ impl Running {
 
     /// Waits for its end; kills it and fails the test at the deadline.
     #[track_caller]
-    pub fn wait(mut self) -> Run {
+    pub fn wait(self) -> Run {
+        self.kill_when(|| false)
+    }
+
+    /// The same, but kills it (SIGKILL) as soon as the condition holds. `run.signal()` tells whether that happened first.
+    #[track_caller]
+    pub fn kill_when(mut self, mut condition: impl FnMut() -> bool) -> Run {
         let status = loop {
             self.measure();
+            if condition() {
+                self.signal(Signal::KILL);
+            }
             if let Some(status) = self.child.try_wait().expect("our own child can be asked") {
                 break status;
             }
@@ -223,7 +232,7 @@ impl Drop for Running {
 /// A pipe that is read to its end on a thread, so that a program that says much never blocks.
 struct Collected {
     text: Arc<Mutex<Vec<u8>>>,
-    reader: Option<JoinHandle<()>>,
+    reader: JoinHandle<()>,
 }
 
 impl Collected {
@@ -236,16 +245,18 @@ impl Collected {
                 shared.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&chunk[..size]);
             }
         });
-        Self { text, reader: Some(reader) }
+        Self { text, reader }
     }
 
     fn so_far(&self) -> String {
         String::from_utf8_lossy(&self.text.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
+    /// Once the program has ended, so has its pipe, unless a child of its own holds it: that is not waited for.
     fn all(&mut self) -> String {
-        if let Some(reader) = self.reader.take() {
-            drop(reader.join());
+        let end = Instant::now() + Duration::from_secs(2);
+        while !self.reader.is_finished() && Instant::now() < end {
+            crate::pause(Duration::from_millis(1));
         }
         self.so_far()
     }

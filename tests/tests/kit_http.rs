@@ -2,6 +2,7 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use kit::authority::{Authority, Subject};
 use kit::http1::{Response, read_response};
 use kit::proxy::http::Verdict;
 use kit::proxy::{Fault, HttpProxy, Proxy};
+use kit::sandbox::Sandbox;
 use kit::scripted_http::{Answer, ScriptedHttp};
 use serde_json::json;
 
@@ -229,4 +231,25 @@ fn the_http_proxy_counts_and_spoils_requests() {
         [None, None, Some(503), None, Some(200)]
     );
     assert_eq!(proxy.connections(), 9);
+}
+
+#[test]
+fn a_client_can_be_killed_after_any_write() {
+    let server = ScriptedHttp::new(|_, _| ok());
+    let proxy = HttpProxy::to(&server.url());
+    let url = proxy.url();
+    // One process for all six requests: a shell's children would outlive it.
+    let mut arguments: Vec<&str> = Vec::new();
+    for _ in 0..3 {
+        arguments.extend(["--silent", &url, "--next", "--silent", "--request", "PUT", "--data", "x", &url, "--next"]);
+    }
+    arguments.pop();
+    for (nth, killed) in [(1, true), (3, true), (4, false)] {
+        server.clear();
+        proxy.hold_write(nth);
+        let running = Sandbox::of(Path::new("/usr/bin/curl")).spawn(&arguments);
+        let run = running.kill_when(|| proxy.held());
+        assert_eq!((run.signal(), proxy.held()), (killed.then_some(9), killed));
+        assert_eq!(server.writes().len(), nth.min(3));
+    }
 }

@@ -134,9 +134,17 @@ fn the_proxy_spoils_the_chosen_request() {
     proxy.spoil(ApiKey::CreateTopics, 4, Verdict::DropRequest);
     ask().expect_err("the fourth is dropped");
     assert_eq!(kafka.count(ApiKey::CreateTopics), 3, "the broker never saw it");
-    proxy.spoil(ApiKey::CreateTopics, 5, Verdict::Hang);
+    proxy.spoil(ApiKey::CreateTopics, 5, Verdict::HoldAnswer);
     let mut hung = Connection::open(first(&proxy.bootstrap()), Duration::from_millis(200)).expect("it listens");
     hung.call(&create("a", false), 7).expect_err("the fifth hangs");
+    assert!(proxy.held());
+    proxy.hold_write(2);
+    assert!(!proxy.held());
+    hung = Connection::open(first(&proxy.bootstrap()), Duration::from_millis(200)).expect("it listens");
+    hung.call(&create("a", true), 7).expect("no write");
+    hung.call(&create("a", false), 7).expect("the first write");
+    hung.call(&create("a", false), 7).expect_err("the second write");
+    assert!(proxy.held());
     proxy.pass();
     ask().expect("the sixth passes");
     ask().expect("so do all others");

@@ -131,6 +131,24 @@ fn forbidden_words_do_not_occur() {
 }
 
 #[test]
+fn workflows_pin_their_actions() {
+    let mut problems = Vec::new();
+    let mut actions = 0;
+    for path in files().iter().filter(|path| shown(path).starts_with(".github/workflows/")) {
+        for line in read(path).lines() {
+            let Some(action) = line.trim_start().trim_start_matches("- ").strip_prefix("uses: ") else { continue };
+            actions += 1;
+            let commit = action.split(['@', ' ']).nth(1).unwrap_or_default();
+            if commit.len() != 40 || !commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                problems.push(format!("{} uses {action}, which is no commit", shown(path)));
+            }
+        }
+    }
+    none(&problems);
+    assert!(actions > 0, "no workflow uses any action");
+}
+
+#[test]
 fn no_program_carries_a_crate_twice() {
     let allowed: BTreeMap<&str, &str> = TWICE.iter().copied().collect();
     for program in PROGRAMS {

@@ -2,6 +2,7 @@
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub enum Verdict {
     Delay(Duration),
     /// The server does not see it; nothing is answered.
     Hang,
+    /// It passes; its answer arrives at the proxy and stays there ([`HttpProxy::held`]).
+    HoldAnswer,
     /// The server does not see it; this is the answer.
     Answer(Response),
 }
@@ -49,6 +52,7 @@ struct Shared {
     target: Mutex<SocketAddr>,
     rule: Mutex<Arc<Rule>>,
     log: Mutex<Vec<Exchange>>,
+    held: AtomicBool,
 }
 
 impl HttpProxy {
@@ -61,6 +65,7 @@ impl HttpProxy {
             target: Mutex::new(target),
             rule: Mutex::new(Arc::new(|_, _| Verdict::Pass)),
             log: Mutex::default(),
+            held: AtomicBool::new(false),
         });
         let serving = Arc::clone(&shared);
         Self { door: Door::open(move |client, _| serving.carry(&client)), shared }
@@ -84,6 +89,21 @@ impl HttpProxy {
     /// Lets everything pass again.
     pub fn pass(&self) {
         self.rule(|_, _| Verdict::Pass);
+    }
+
+    /// Holds the answer to the nth write (from 1) that is made from now on: the moment to kill the client after so many writes.
+    pub fn hold_write(&self, nth: usize) {
+        self.shared.held.store(false, Ordering::SeqCst);
+        let writes = AtomicUsize::new(0);
+        self.rule(move |request, _| {
+            let hold = request.writes() && writes.fetch_add(1, Ordering::SeqCst) + 1 == nth;
+            if hold { Verdict::HoldAnswer } else { Verdict::Pass }
+        });
+    }
+
+    /// Whether an answer is being held: the server has done what it was asked, and the client does not know.
+    pub fn held(&self) -> bool {
+        self.shared.held.load(Ordering::SeqCst)
     }
 
     /// Clients are refused from now on.
@@ -140,15 +160,21 @@ impl Shared {
                 Verdict::DropRequest => return reset(client),
                 Verdict::Hang => return swallow(reader),
                 Verdict::Answer(answer) => answer.clone(),
-                Verdict::Pass | Verdict::DropAnswer | Verdict::CutAnswer(_) | Verdict::Delay(_) => {
-                    match self.ask(&mut server, &request) {
-                        Ok(answer) => answer,
-                        Err(_) => return reset(client),
-                    }
-                }
+                Verdict::Pass
+                | Verdict::DropAnswer
+                | Verdict::CutAnswer(_)
+                | Verdict::Delay(_)
+                | Verdict::HoldAnswer => match self.ask(&mut server, &request) {
+                    Ok(answer) => answer,
+                    Err(_) => return reset(client),
+                },
             };
             match verdict {
                 Verdict::DropAnswer => return reset(client),
+                Verdict::HoldAnswer => {
+                    self.held.store(true, Ordering::SeqCst);
+                    return swallow(reader);
+                }
                 Verdict::CutAnswer(bytes) => {
                     let sent = answer.head().into_bytes();
                     let body = &answer.body[..bytes.min(answer.body.len())];

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -27,8 +28,8 @@ pub enum Verdict {
     DropRequest,
     /// It passes; its answer waits so long.
     Delay(Duration),
-    /// It passes; its answer never comes, nor does any later one.
-    Hang,
+    /// It passes; its answer arrives at the proxy and stays there ([`KafkaProxy::held`]), and so does every later one.
+    HoldAnswer,
 }
 
 /// One request.
@@ -66,6 +67,7 @@ struct Shared {
     fronts: OnceLock<BTreeMap<SocketAddr, SocketAddr>>,
     rule: Mutex<Arc<Rule>>,
     log: Mutex<Vec<Seen>>,
+    held: AtomicBool,
 }
 
 impl KafkaProxy {
@@ -78,6 +80,7 @@ impl KafkaProxy {
             fronts: OnceLock::new(),
             rule: Mutex::new(Arc::new(|_| Verdict::Pass)),
             log: Mutex::default(),
+            held: AtomicBool::new(false),
         });
         let door = |broker: usize| {
             let serving = Arc::clone(&shared);
@@ -112,6 +115,21 @@ impl KafkaProxy {
     /// Spoils the nth request (from 1) of one API key; everything else passes.
     pub fn spoil(&self, key: ApiKey, nth: usize, verdict: Verdict) {
         self.rule(move |seen| if seen.head.key == key as i16 && seen.nth == nth { verdict } else { Verdict::Pass });
+    }
+
+    /// Holds the answer to the nth write (from 1) that is made from now on: the moment to kill the client after so many writes.
+    pub fn hold_write(&self, nth: usize) {
+        self.shared.held.store(false, Ordering::SeqCst);
+        let writes = AtomicUsize::new(0);
+        self.rule(move |seen| {
+            let hold = seen.writes && writes.fetch_add(1, Ordering::SeqCst) + 1 == nth;
+            if hold { Verdict::HoldAnswer } else { Verdict::Pass }
+        });
+    }
+
+    /// Whether an answer is being held: the broker has done what it was asked, and the client does not know.
+    pub fn held(&self) -> bool {
+        self.shared.held.load(Ordering::SeqCst)
     }
 
     /// Clients of one broker (from 1) are refused from now on.
@@ -205,7 +223,8 @@ impl Shared {
                 Verdict::Pass | Verdict::DropRequest => {}
                 Verdict::Delay(time) => crate::pause(time),
                 Verdict::DropAnswer => return,
-                Verdict::Hang => {
+                Verdict::HoldAnswer => {
+                    self.held.store(true, Ordering::SeqCst);
                     // Ends when the client gives up: its side then closes the one to the broker.
                     while let Ok(Some(_)) = read_frame(&mut server) {}
                     return;
