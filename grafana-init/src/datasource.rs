@@ -1,0 +1,353 @@
+//! Data sources: read one by one (the list hides fields), compared whole, written whole, since a PUT clears what it leaves out.
+//!
+//! | field of the file   | on the server      | is                                                          |
+//! |---------------------|--------------------|-------------------------------------------------------------|
+//! | `isDefault` left out | either             | left: the first of an organization becomes it unasked (10+) |
+//! | `url` left out       | set                | drift: a PUT keeps it                                       |
+//! | another uid, same name | there            | drift: no write changes a uid (12 answers 500)              |
+//! | a secret            | key there          | as `GRAFANA_SECRETS` says                                   |
+
+use std::rc::Rc;
+
+use common::change::{Change, Difference, Failure, Shown};
+use common::diff::{Writing, diff};
+use common::document::{Have, Held, Meta, Row};
+use common::files::{Object, Problem, Set};
+use common::http::{Client, parallel};
+use common::json::step;
+use ring::digest::{SHA256, digest};
+use ring::rand::SecureRandom;
+use serde_json::{Map, Value, json};
+
+use crate::scope::{READERS, Scope, get};
+use crate::server::{Secrets, part};
+use crate::uid;
+
+/// The row.
+pub(crate) const ROW: Row<Scope> = Row {
+    secrets: &["/secureJsonData"],
+    normal,
+    compare: Some(compare),
+    check,
+    preflight,
+    export,
+    ..Row::new("datasources", read, write)
+};
+
+/// Where the digest of the secrets is kept.
+const DIGEST: &str = "initSecretDigest";
+/// Fields that the server makes.
+const MADE: [&str; 10] = [
+    "id",
+    "orgId",
+    "version",
+    "typeLogoUrl",
+    "typeName",
+    "readOnly",
+    "accessControl",
+    "apiVersion",
+    "secureJsonFields",
+    "created",
+];
+
+/// The uid and the name of a declared data source: its own, or the file's.
+pub(crate) fn identity(object: &Object, body: &Value) -> (String, String) {
+    let or_file = |field: &str| body[field].as_str().unwrap_or(&object.id.name).to_owned();
+    (or_file("uid"), or_file("name"))
+}
+
+fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
+    let mut held = Held::new();
+    if want.is_empty() {
+        for row in rows(&scope.must("/api/datasources")?) {
+            let uid = row["uid"].as_str().unwrap_or_default();
+            if let Some(body) = scope.get(&path(uid))? {
+                held.insert(body["name"].as_str().unwrap_or(uid).to_owned(), have(body));
+            }
+        }
+        return Ok(held);
+    }
+    let bodies: Result<Vec<Value>, Failure> = want.iter().map(|object| object.value()).collect();
+    let wanted: Vec<(String, String)> =
+        want.iter().zip(bodies?).map(|(object, body)| identity(object, &body)).collect();
+    let client: &Client = scope.client();
+    let found = parallel(&wanted, READERS, |(uid, _)| get(client, &path(uid)));
+    let mut list = None;
+    for ((object, (_, name)), found) in want.iter().zip(&wanted).zip(found) {
+        let found = match found? {
+            Some(found) => Some(found),
+            // The uid is free; whether the name is as well only the list tells.
+            None => {
+                if list.is_none() {
+                    list = Some(scope.must("/api/datasources")?);
+                }
+                let namesake = rows(list.as_ref().unwrap_or(&Value::Null)).find(|row| row["name"] == json!(name));
+                match namesake.and_then(|row| row["uid"].as_str()) {
+                    Some(other) => scope.get(&path(other))?,
+                    None => None,
+                }
+            }
+        };
+        if let Some(found) = found {
+            held.insert(object.id.name.clone(), have(found));
+        }
+    }
+    Ok(held)
+}
+
+fn rows(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn path(uid: &str) -> String {
+    format!("/api/datasources/uid/{}", part(uid))
+}
+
+fn have(body: Value) -> Have {
+    let locked = (body["readOnly"] == true)
+        .then(|| "it is provisioned from a file on the server, which alone can change it".to_owned());
+    let meta = json!({"uid": body["uid"], "isDefault": body["isDefault"], "keys": body["secureJsonFields"],
+        "digest": body["jsonData"][DIGEST]});
+    // The comparison needs to know which secrets are there; the normal form has no place for it otherwise.
+    let mut body = body;
+    body["secureJsonData"] = body["secureJsonFields"].take();
+    Have { meta, locked, ..Have::of(&body) }
+}
+
+/// Drops what the server makes and what is empty; `secureJsonData` stays for the comparison.
+fn normal(body: &mut Value) {
+    let Some(fields) = body.as_object_mut() else { return };
+    for made in MADE {
+        fields.remove(made);
+    }
+    fields.retain(|key, value| match key.as_str() {
+        "access" => *value != json!("proxy") && *value != json!(""),
+        "basicAuth" | "withCredentials" => *value != json!(false),
+        "jsonData" | "secureJsonData" => *value != json!({}) && !value.is_null(),
+        "isDefault" => true,
+        _ => !value.is_null() && *value != json!(""),
+    });
+}
+
+fn compare(scope: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
+    let (uid, name) = identity(object, want);
+    let (mut have, mut want) = (have.clone(), want.clone());
+    let own_uid = want["uid"].is_string();
+    want["uid"] = json!(uid);
+    want["name"] = json!(name);
+    if !own_uid && have["name"] == want["name"] {
+        want["uid"] = have["uid"].clone();
+    }
+    if want.get("isDefault").is_none()
+        && let Some(is) = have.get("isDefault").cloned()
+    {
+        want["isDefault"] = is;
+    }
+    let held = take(&mut have, "secureJsonData");
+    let secrets = take(&mut want, "secureJsonData");
+    let digest = have.get_mut("jsonData").and_then(Value::as_object_mut).and_then(|data| data.remove(DIGEST));
+    normal(&mut have);
+    let mut differences = diff(Writing::Replaces, &have, &want);
+    for difference in &mut differences {
+        let cleared = difference.to == Shown::Absent && matches!(difference.path.as_str(), "/url" | "/basicAuthUser");
+        if cleared || difference.path == "/uid" {
+            difference.fixable = false;
+        }
+    }
+    let mut notes = Vec::new();
+    let mut missing = false;
+    for key in secrets.keys().filter(|key| !held.contains_key(*key)) {
+        missing = true;
+        let path = format!("/secureJsonData{}", step(key));
+        differences.push(Difference::new(path, Shown::Absent, Shown::Masked));
+    }
+    for key in held.keys().filter(|key| !secrets.contains_key(*key)) {
+        notes.push(format!(
+            "the server holds a secret {key} that the file does not name; only deleting the data source removes it"
+        ));
+    }
+    if !secrets.is_empty() && !missing {
+        let changed = || Difference::new("/secureJsonData", Shown::Masked, Shown::Masked);
+        match scope.settings().secrets {
+            Secrets::Keep => notes.push("its secrets are not compared (GRAFANA_SECRETS=keep)".into()),
+            Secrets::Digest if !digest.as_ref().and_then(Value::as_str).is_some_and(|held| proves(held, &secrets)) => {
+                differences.push(changed());
+            }
+            Secrets::Always if !scope.memory.borrow().sent.contains(&uid) => differences.push(changed()),
+            Secrets::Digest | Secrets::Always => {}
+        }
+    }
+    notes.into_iter().fold(Change::update(differences), Change::note)
+}
+
+fn take(body: &mut Value, field: &str) -> Map<String, Value> {
+    match body.as_object_mut().and_then(|fields| fields.remove(field)) {
+        Some(Value::Object(map)) => map,
+        _ => Map::new(),
+    }
+}
+
+fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
+    let (uid, name) = identity(object, &want);
+    let declared = want.get("isDefault").cloned();
+    let mut body = want;
+    normal(&mut body);
+    let fields = body.as_object_mut().ok_or_else(|| Failure::rejected("a data source is a JSON object"))?;
+    fields.insert("name".into(), json!(name));
+    fields.entry("access").or_insert(json!("proxy"));
+    let secrets = fields.get("secureJsonData").and_then(Value::as_object).cloned().unwrap_or_default();
+    if scope.settings().secrets == Secrets::Digest && !secrets.is_empty() {
+        let data = fields.entry("jsonData").or_insert(json!({}));
+        data[DIGEST] = json!(prove(&secrets)?);
+    }
+    let Some(Meta { meta }) = meta else {
+        body["uid"] = json!(uid);
+        let made = scope.post("/api/datasources", &body)?;
+        scope.memory.borrow_mut().sent.insert(uid.clone());
+        // 10 and later make the first one of an organization the default, whatever is sent.
+        if declared == Some(json!(false)) && made["datasource"]["isDefault"] == true {
+            scope.put(&path(&uid), &body)?;
+        }
+        return Ok(());
+    };
+    let held = meta["uid"].as_str().unwrap_or(&uid);
+    let fields = body.as_object_mut().ok_or_else(|| Failure::rejected("a data source is a JSON object"))?;
+    fields.insert("uid".into(), json!(held));
+    if let Some(is) = meta.get("isDefault").filter(|_| declared.is_none()) {
+        fields.insert("isDefault".into(), is.clone());
+    }
+    if scope.settings().secrets == Secrets::Keep
+        && let Some(secrets) = fields.get_mut("secureJsonData").and_then(Value::as_object_mut)
+    {
+        secrets.retain(|key, _| meta["keys"].get(key).is_none());
+    }
+    scope.put(&path(held), &body)?;
+    scope.memory.borrow_mut().sent.insert(uid);
+    Ok(())
+}
+
+fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
+    let Some(fields) = body.as_object() else { return vec![object.problem("", "a data source is a JSON object")] };
+    let mut problems = Vec::new();
+    if fields.get("type").and_then(Value::as_str).is_none_or(str::is_empty) {
+        problems.push(object.problem("/type", "the plugin's id is missing (prometheus, loki, …)"));
+    }
+    let (uid, name) = identity(object, body);
+    if let Some(wrong) = uid::wrong(&uid) {
+        problems.push(object.problem("/uid", wrong));
+    }
+    for (key, value) in fields.get("secureJsonData").and_then(Value::as_object).into_iter().flatten() {
+        if !value.is_string() {
+            problems.push(object.problem(&format!("/secureJsonData{}", step(key)), "a secret is a string"));
+        }
+    }
+    for other in set.of_org(object.id.org.as_deref(), "datasources") {
+        if other.id >= object.id {
+            continue;
+        }
+        let Ok(theirs) = other.value() else { continue };
+        let (other_uid, other_name) = identity(&other, &theirs);
+        if other_uid == uid {
+            problems.push(object.problem("/uid", format!("the uid {uid} is also that of {}", other.file)));
+        }
+        if other_name == name {
+            problems.push(object.problem("/name", format!("the name {name:?} is also that of {}", other.file)));
+        }
+        if body["isDefault"] == true && theirs["isDefault"] == true {
+            let text = format!("{} is the default as well: an organization has one", other.file);
+            problems.push(object.problem("/isDefault", text));
+        }
+    }
+    problems
+}
+
+/// Grafana takes a data source of a type that it does not know, and then cannot use it.
+fn preflight(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    let Some(plugins) = scope.plugins() else { return Vec::new() };
+    let missing = |(object, body, _): &(&Object, Value, &Change)| {
+        let kind = body["type"].as_str().unwrap_or_default();
+        let text =
+            format!("the plugin {kind} is not installed on the server: install it, or the data source will not work");
+        (!plugins.contains(kind)).then(|| object.problem("/type", text).warning())
+    };
+    todo.iter().filter_map(missing).collect()
+}
+
+fn export(name: &str, mut body: Value, have: &Have) -> Option<(Value, Vec<String>)> {
+    if have.locked.is_some() {
+        return None;
+    }
+    let mut names = Vec::new();
+    let keys = take(&mut body, "secureJsonData");
+    if let Some(data) = body.get_mut("jsonData").and_then(Value::as_object_mut) {
+        data.remove(DIGEST);
+    }
+    let secrets: Map<String, Value> = keys
+        .keys()
+        .map(|key| {
+            let placeholder = common::export::placeholder("datasources", name, key);
+            names.push(placeholder.clone());
+            (key.clone(), json!(format!("$__env{{{placeholder}}}")))
+        })
+        .collect();
+    body["secureJsonData"] = Value::Object(secrets);
+    Some((body, names))
+}
+
+/// A salted digest of secrets: `<salt>:<digest>`.
+fn prove(secrets: &Map<String, Value>) -> Result<String, Failure> {
+    let mut salt = [0_u8; 8];
+    let random = ring::rand::SystemRandom::new().fill(&mut salt);
+    random.map_err(|_| Failure::fatal("the system gives no random numbers"))?;
+    let salt = hex(&salt);
+    Ok(format!("{salt}:{}", salted(&salt, secrets)))
+}
+
+fn proves(held: &str, secrets: &Map<String, Value>) -> bool {
+    held.split_once(':').is_some_and(|(salt, digest)| digest == salted(salt, secrets))
+}
+
+fn salted(salt: &str, secrets: &Map<String, Value>) -> String {
+    let sorted: std::collections::BTreeMap<&String, &Value> = secrets.iter().collect();
+    let text = format!("{salt}{}", json!(sorted));
+    hex(digest(&SHA256, text.as_bytes()).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A data source as references need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    pub(crate) uid: String,
+    pub(crate) name: String,
+    pub(crate) plugin: String,
+    pub(crate) default: bool,
+}
+
+/// The data sources there will be: those declared, and the server's others.
+pub(crate) fn sources(scope: &Scope, declared: &[Rc<Object>]) -> Result<Vec<Source>, Failure> {
+    let of = |body: &Value, uid: String, name: String| Source {
+        uid,
+        name,
+        plugin: body["type"].as_str().unwrap_or_default().to_owned(),
+        default: body["isDefault"] == true,
+    };
+    let mut all = Vec::new();
+    for object in declared {
+        let body = object.value()?;
+        let (uid, name) = identity(object, &body);
+        all.push(of(&body, uid, name));
+    }
+    let list = scope.must("/api/datasources")?;
+    let text = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
+    for row in rows(&list) {
+        let theirs = of(row, text(row, "uid"), text(row, "name"));
+        match all.iter_mut().find(|source| source.uid == theirs.uid || source.name == theirs.name) {
+            Some(source) => source.uid = theirs.uid,
+            None => all.push(Source { default: theirs.default && !all.iter().any(|source| source.default), ..theirs }),
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,216 @@
+//! One organization of the server as its kinds see it: its client, its number, and what the kinds tell each other.
+//! Which kinds there are is not known here.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use common::change::{Change, Class, Failure, ObjectId, Planned};
+use common::files::Problem;
+use common::http::{Call, Client, LIST_LIMIT, Reply};
+use common::kind::{Exported, Kind};
+use serde_json::Value;
+
+use crate::server::{ORG_HEADER, Server, Settings, part};
+
+/// How many reads run at once. Writes are serial: together they make a fresh Grafana answer nonsense (12.4, 11.6).
+pub(crate) const READERS: usize = 4;
+
+/// An organization; without a name the connection's own.
+pub(crate) struct Scope {
+    pub(crate) server: Rc<Server>,
+    pub(crate) org: Option<Arc<str>>,
+    /// The number of a named organization, once it is known; 0 before.
+    id: Cell<i64>,
+    client: OnceCell<Client>,
+    pub(crate) memory: RefCell<Memory>,
+}
+
+/// What one kind has to tell another.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Uids of declared folders by their path below `dashboards`, as of the last plan.
+    pub(crate) folders: BTreeMap<Vec<String>, String>,
+    /// Whether folders nest on this server.
+    pub(crate) nested: Option<bool>,
+    /// Ids of installed plugins; `None` inside when they cannot be listed.
+    pub(crate) plugins: Option<Option<BTreeSet<String>>>,
+    /// Data sources whose secrets this run has sent.
+    pub(crate) sent: BTreeSet<String>,
+}
+
+impl Scope {
+    pub(crate) fn new(server: &Rc<Server>, org: Option<Arc<str>>) -> Rc<Self> {
+        Rc::new(Self {
+            server: server.clone(),
+            org,
+            id: Cell::new(0),
+            client: OnceCell::new(),
+            memory: RefCell::default(),
+        })
+    }
+
+    /// The client for this organization. Of a named one it is there once [`Scope::find`] or [`Scope::found`] knew its number.
+    pub(crate) fn client(&self) -> &Client {
+        if self.org.is_none() { &self.server.client } else { self.client.get().unwrap_or(&self.server.client) }
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.server.settings
+    }
+
+    pub(crate) fn version(&self) -> (u32, u32) {
+        self.server.version()
+    }
+
+    /// The namespace of the resource API.
+    pub(crate) fn namespace(&self) -> String {
+        let id = if self.org.is_none() { self.server.found.borrow().org } else { self.id.get() };
+        if id == 1 { "default".to_owned() } else { format!("org-{id}") }
+    }
+
+    /// An object of this organization.
+    pub(crate) fn id(&self, kind: &'static str, name: impl Into<String>) -> ObjectId {
+        ObjectId { org: self.org.clone(), kind, name: name.into() }
+    }
+
+    /// From now on the organization's number is known.
+    pub(crate) fn found(&self, id: i64) {
+        self.id.set(id);
+        self.client.get_or_init(|| self.server.client.with_header(ORG_HEADER, id.to_string()));
+    }
+
+    /// Whether the organization is there; asks only as long as it is not.
+    pub(crate) fn find(&self) -> Result<bool, Failure> {
+        let Some(name) = &self.org else { return Ok(true) };
+        if self.id.get() != 0 {
+            return Ok(true);
+        }
+        let call = Call::get(format!("/api/orgs/name/{}", part(name))).accept(404);
+        let reply = self.server.client.send(&call)?;
+        if reply.status == 404 {
+            return Ok(false);
+        }
+        let id = reply.json()?["id"].as_i64().ok_or_else(|| Failure::fatal("an organization without an id"))?;
+        self.found(id);
+        Ok(true)
+    }
+
+    /// Reads a JSON answer; `None` on 404.
+    pub(crate) fn get(&self, path: &str) -> Result<Option<Value>, Failure> {
+        get(self.client(), path)
+    }
+
+    /// Reads a list or another answer that has to be there.
+    pub(crate) fn must(&self, path: &str) -> Result<Value, Failure> {
+        self.client().send(&Call::get(path).at_most(LIST_LIMIT))?.json()
+    }
+
+    /// Writes by POST.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        answer(&self.client().send(&Call::post(path, body.to_string()))?)
+    }
+
+    /// Writes by PUT.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        answer(&self.client().send(&Call::put(path, body.to_string()))?)
+    }
+
+    /// Writes by PATCH.
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        answer(&self.client().send(&Call::patch(path, body.to_string()))?)
+    }
+
+    /// The plugins that are installed; `None` when this caller may not list them.
+    pub(crate) fn plugins(&self) -> Option<BTreeSet<String>> {
+        if let Some(known) = &self.memory.borrow().plugins {
+            return known.clone();
+        }
+        let list = self.must("/api/plugins?embedded=0").ok().and_then(|list| {
+            let ids = list.as_array()?.iter().filter_map(|plugin| plugin["id"].as_str().map(str::to_owned));
+            Some(ids.collect::<BTreeSet<String>>())
+        });
+        self.memory.borrow_mut().plugins = Some(list.clone());
+        list
+    }
+}
+
+/// Reads a JSON answer; `None` on 404.
+pub(crate) fn get(client: &Client, path: &str) -> Result<Option<Value>, Failure> {
+    let reply = client.send(&Call::get(path).accept(404))?;
+    if reply.status == 404 { Ok(None) } else { reply.json().map(Some) }
+}
+
+/// Some good answers have no body.
+fn answer(reply: &Reply) -> Result<Value, Failure> {
+    if reply.body.trim().is_empty() { Ok(Value::Null) } else { reply.json() }
+}
+
+/// A kind in its organization: everything is to be created in one that is not there yet.
+pub(crate) struct Scoped {
+    scope: Rc<Scope>,
+    inner: Box<dyn Kind>,
+    /// The declared objects, named as the kind names them.
+    ids: Vec<ObjectId>,
+}
+
+impl Scoped {
+    pub(crate) fn new(scope: &Rc<Scope>, inner: Box<dyn Kind>, ids: Vec<ObjectId>) -> Self {
+        Self { scope: scope.clone(), inner, ids }
+    }
+}
+
+impl Kind for Scoped {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        self.inner.check()
+    }
+
+    fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
+        if self.ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(org) = &self.scope.org else { return self.inner.plan() };
+        let org = ObjectId::new("orgs", org.as_ref());
+        if !self.scope.find()? {
+            let planned =
+                |id: &ObjectId| Planned { id: id.clone(), needs: vec![org.clone()], verdict: Ok(Change::create()) };
+            return Ok(self.ids.iter().map(planned).collect());
+        }
+        let mut planned = self.inner.plan()?;
+        planned.iter_mut().for_each(|planned| planned.needs.push(org.clone()));
+        Ok(planned)
+    }
+
+    fn preflight(&mut self, planned: &[Planned]) -> Vec<Problem> {
+        match self.scope.find() {
+            Ok(true) => self.inner.preflight(planned),
+            // There is nothing yet to ask about.
+            Ok(false) | Err(_) => Vec::new(),
+        }
+    }
+
+    fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
+        match self.scope.find() {
+            Ok(true) => self.inner.apply(todo),
+            Ok(false) => vec![Err(Failure::new(Class::Again, "its organization is not there yet")); todo.len()],
+            Err(failure) => vec![Err(failure); todo.len()],
+        }
+    }
+
+    fn export(&mut self) -> Result<Vec<Exported>, Failure> {
+        let Some(org) = self.scope.org.clone() else { return self.inner.export() };
+        if !self.scope.find()? {
+            return Ok(Vec::new());
+        }
+        let mut exported = self.inner.export()?;
+        for one in &mut exported {
+            one.path.splice(0..0, ["orgs".to_owned(), org.to_string()]);
+        }
+        Ok(exported)
+    }
+}
