@@ -37,8 +37,10 @@ pub fn until_ready(timeout: Duration, mut probe: impl FnMut(Duration) -> Probe) 
     let mut schedule = Schedule::default();
     let mut told = Told::default();
     let mut denied = 0;
+    let mut last_reason: Option<String> = None;
     loop {
-        let (class, reason, rest) = match probe(PROBE_LIMIT.min(deadline.left()).max(Duration::from_millis(1))) {
+        let limit = PROBE_LIMIT.min(deadline.left()).max(Duration::from_millis(1));
+        let (class, reason, rest) = match probe(limit) {
             Probe::Ready(what) => return Ok(what),
             Probe::Hopeless(failure) => return Err(failure),
             Probe::Denied(reason) => {
@@ -51,6 +53,9 @@ pub fn until_ready(timeout: Duration, mut probe: impl FnMut(Duration) -> Probe) 
             Probe::Closed(reason) => (Class::Timeout, reason, schedule.next(CLOSED_CAP)),
             Probe::NotReady(reason) => (Class::Timeout, reason, schedule.next(NOT_READY_CAP)),
         };
+        // The last probe may be cut short by the deadline, and then knows less than the one before it.
+        let cut_short = limit < PROBE_LIMIT && deadline.passed();
+        let reason = last_reason.take().filter(|_| cut_short).unwrap_or(reason);
         told.tell(&reason);
         let last = rest >= deadline.left();
         if class == Class::Timeout || !last {
@@ -59,6 +64,7 @@ pub fn until_ready(timeout: Duration, mut probe: impl FnMut(Duration) -> Probe) 
         if last {
             return Err(Failure::new(class, format!("not ready within {}: {reason}", crate::settings::show(timeout))));
         }
+        last_reason = Some(reason);
     }
 }
 
@@ -122,6 +128,20 @@ mod tests {
             .expect_err("never ready");
         assert_eq!(failure.class, Class::Timeout);
         assert!(failure.message.contains("connection refused"), "{failure}");
+    }
+
+    #[test]
+    fn a_probe_that_the_deadline_cuts_short_does_not_hide_the_cause() {
+        let mut probes = 0;
+        let failure = until_ready(Duration::from_millis(100), |limit| {
+            probes += 1;
+            if probes == 1 {
+                return Probe::NotReady("the disk is full".into());
+            }
+            pause(limit, Deadline::after(Duration::MAX));
+            Probe::NotReady("no answer in time".into())
+        });
+        assert_eq!(failure.expect_err("never ready").message, "not ready within 100ms: the disk is full");
     }
 
     #[test]

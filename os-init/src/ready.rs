@@ -182,7 +182,8 @@ fn ask(client: &Client, path: &str, end: Instant) -> Result<Value, Probe> {
 }
 
 fn refused(base: &str, path: &str, reply: &Reply) -> Probe {
-    if reply.is_html() {
+    // A redirect brings a page along as well; where it leads says more.
+    if reply.is_html() && reply.location.is_none() {
         return Probe::NotReady(format!("{base} answers with a web page (status {}), not with the API", reply.status));
     }
     let words = crate::dialect::explain(&reply.body).unwrap_or_else(|| shorten(&reply.body));
