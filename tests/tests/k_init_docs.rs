@@ -1,0 +1,64 @@
+//! Every body that `docs/k-init.md` shows is applied as it stands there, twice, to both versions.
+
+use std::path::Path;
+
+use kit::sandbox::Sandbox;
+use kit::servers::kafka::{Kafka, Listener, Version};
+
+/// The fenced blocks below each third-level heading: kind, language, text.
+fn bodies() -> Vec<(String, String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/k-init.md");
+    let text = std::fs::read_to_string(path).expect("the document is there");
+    let mut found = Vec::new();
+    let (mut kind, mut block): (String, Option<(String, String)>) = Default::default();
+    for line in text.lines() {
+        match (&mut block, line.strip_prefix("```")) {
+            (None, Some(language)) => block = Some((language.to_owned(), String::new())),
+            (Some(_), Some(_)) => {
+                let (language, text) = block.take().expect("it is open");
+                found.push((kind.clone(), language, text));
+            }
+            (Some((_, text)), None) => *text += &format!("{line}\n"),
+            (None, None) => {
+                if let Some(heading) = line.strip_prefix("### ") {
+                    heading.clone_into(&mut kind);
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_documents_bodies_are_applied_as_they_stand() {
+    let bodies = bodies();
+    let kinds: Vec<&str> = bodies.iter().map(|(kind, ..)| kind.as_str()).collect();
+    assert_eq!(kinds, ["topics", "users", "acls", "quotas", "broker_defaults", "seeds"], "one body for each kind");
+    for version in Version::ALL {
+        let kafka = Kafka::of(version).start();
+        let sandbox = Sandbox::new("k-init")
+            .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap())
+            .env("KAFKA_VERIFY_SERVERS", format!("SASL_PLAINTEXT://{}", kafka.bootstrap_on(Listener::Sasl)))
+            .env("APP_PASSWORD", "the-password-of-app");
+        for (kind, language, text) in &bodies {
+            let path = match kind.as_str() {
+                "topics" => "topics/orders.json",
+                "users" => "users/app.json",
+                "acls" => "acls/User:app.json",
+                "quotas" => "quotas/user=app.json",
+                "broker_defaults" => "broker_defaults.json",
+                _ => "seeds/orders.jsonl",
+            };
+            assert!(path.ends_with(language.as_str()), "{kind}: {language}");
+            sandbox.write(path, text);
+        }
+        sandbox.run(&["validate"]).expect_code(0);
+        let first = sandbox.run(&[]);
+        first.expect_code(0);
+        assert_eq!(first.count("created") + first.count("updated"), 6, "{first}");
+        let second = sandbox.run(&[]);
+        second.expect_code(0);
+        assert_eq!((second.count("unchanged"), second.count("writes")), (6, 0), "{second}");
+        assert_eq!(kafka.oracle(&["records", "orders"]).as_array().map(Vec::len), Some(4));
+    }
+}
