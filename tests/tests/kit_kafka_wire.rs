@@ -134,7 +134,7 @@ fn the_proxy_spoils_the_chosen_request() {
     proxy.spoil(ApiKey::CreateTopics, 4, Verdict::DropRequest);
     ask().expect_err("the fourth is dropped");
     assert_eq!(kafka.count(ApiKey::CreateTopics), 3, "the broker never saw it");
-    proxy.spoil(ApiKey::CreateTopics, 5, Verdict::HoldAnswer);
+    proxy.spoil(ApiKey::CreateTopics, 5, Verdict::Hang);
     let mut hung = Connection::open(first(&proxy.bootstrap()), Duration::from_millis(200)).expect("it listens");
     hung.call(&create("a", false), 7).expect_err("the fifth hangs");
     assert!(proxy.held());

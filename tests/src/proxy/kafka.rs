@@ -29,7 +29,7 @@ pub enum Verdict {
     /// It passes; its answer waits so long.
     Delay(Duration),
     /// It passes; its answer arrives at the proxy and stays there ([`KafkaProxy::held`]), and so does every later one.
-    HoldAnswer,
+    Hang,
 }
 
 /// One request.
@@ -123,7 +123,7 @@ impl KafkaProxy {
         let writes = AtomicUsize::new(0);
         self.rule(move |seen| {
             let hold = seen.writes && writes.fetch_add(1, Ordering::SeqCst) + 1 == nth;
-            if hold { Verdict::HoldAnswer } else { Verdict::Pass }
+            if hold { Verdict::Hang } else { Verdict::Pass }
         });
     }
 
@@ -223,7 +223,7 @@ impl Shared {
                 Verdict::Pass | Verdict::DropRequest => {}
                 Verdict::Delay(time) => crate::pause(time),
                 Verdict::DropAnswer => return,
-                Verdict::HoldAnswer => {
+                Verdict::Hang => {
                     self.held.store(true, Ordering::SeqCst);
                     // Ends when the client gives up: its side then closes the one to the broker.
                     while let Ok(Some(_)) = read_frame(&mut server) {}
