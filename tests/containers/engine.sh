@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
 # Runs a container engine of the tests' own, beside any other: own socket, own folders. It ends when stdin ends, whatever ended its caller.
 #
-#   tests/containers/engine.sh SOCKET         prints "ready" once it answers; one at a time, the next waits for the one before
+#   tests/containers/engine.sh      prints its DOCKER_HOST once it answers; one at a time, the next waits for the one before
 #
 # Images are kept in $INIT_TEST_CACHE/containers (default ~/.cache/init-sidecars-tests/containers); containers, networks and volumes are not.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../setup/lib.sh"
 
-[ $# = 1 ] || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
-socket=$1
-folder=$(dirname "$socket")
+# Short, because a socket's path is: 108 characters at most.
+folder=$(mktemp -d /tmp/init-engine.XXXXXX)
+socket=$folder/socket
 data=$cache/containers
 export PATH=$PATH:/usr/sbin:/sbin DOCKER_HOST=unix://$socket
 root=()
 if [ "$(id -u)" != 0 ]; then root=(sudo -n); fi
-mkdir -p "$data" "$folder"
+mkdir -p "$data"
 
 # Ctrl-C in a terminal is for the caller; its end is what ends this.
 trap '' INT TERM HUP
@@ -53,6 +53,7 @@ finish() {
   wait "$engine" || true
   if [ -n "$own_bridge" ]; then "${root[@]}" ip link delete docker0 2>/dev/null || true; fi
   rm -f "$data/engine.pid"
+  "${root[@]}" rm -rf "$folder"
 }
 
 end_former
@@ -68,6 +69,6 @@ answers() {
 until_true 60 "$engine" answers || { tail -n 20 "$data/engine.log" >&2; die "the engine did not start"; }
 cp "$folder/engine.pid" "$data/engine.pid"
 remove_all
-echo ready
+echo "$DOCKER_HOST"
 # Nothing is ever said; the end is what is waited for.
 while read -r _; do :; done
