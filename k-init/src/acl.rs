@@ -164,7 +164,7 @@ impl fmt::Display for Binding {
         if *pattern == Pattern::Prefix {
             f.write_str("…")?;
         }
-        if host != "*" { write!(f, " from {host}") } else { Ok(()) }
+        if host == "*" { Ok(()) } else { write!(f, " from {host}") }
     }
 }
 
@@ -297,9 +297,9 @@ impl Resource for Acls {
             _ => None,
         };
         let held = describe(node, principal)?;
-        let none = BTreeSet::new();
+        let empty = BTreeSet::new();
         let planned = wants.into_iter().map(|want| {
-            let change = compared(&want.bindings, held.get(&want.principal).unwrap_or(&none));
+            let change = compared(&want.bindings, held.get(&want.principal).unwrap_or(&empty));
             Planned::new(ObjectId::new(KIND, &want.principal), Ok(change))
         });
         Ok(planned.collect())

@@ -1,4 +1,4 @@
-//! The brokers as one thing to talk to: the bootstrap connection, the controller where a ZooKeeper cluster has one, the leaders for seeds.
+//! The brokers as one thing to talk to: the bootstrap connection, the controller where a `ZooKeeper` cluster has one, the leaders for seeds.
 //! Reconnecting and repeating of what was surely not done live here; what a kind asks and how it judges do not.
 
 use std::cell::RefCell;
@@ -215,7 +215,7 @@ impl Cluster {
         Ok(answer.controller_id.0)
     }
 
-    /// Sends what changes, or validates, cluster-wide things. On KRaft any broker passes it on; a broker of a ZooKeeper cluster
+    /// Sends what changes, or validates, cluster-wide things. On `KRaft` any broker passes it on; a broker of a `ZooKeeper` cluster
     /// answers 41 unless it is the controller, which is then asked in its place: 41 says that nothing was done.
     pub(crate) fn administer<Q: Api>(
         &mut self,
@@ -244,17 +244,15 @@ impl Cluster {
     pub(crate) fn broker(&mut self, id: i32) -> Result<&mut Node, Failure> {
         if !self.leaders.contains_key(&id) {
             let known = self.brokers.iter().find(|broker| broker.id == id).cloned();
-            let broker = match known {
-                Some(broker) => broker,
-                None => {
-                    self.refresh()?;
-                    let found = self.brokers.iter().find(|broker| broker.id == id).cloned();
-                    found.ok_or_else(|| {
-                        Failure::new(Class::Again, format!("broker {id} is not in the cluster at the moment"))
-                    })?
-                }
+            let broker = if let Some(broker) = known {
+                broker
+            } else {
+                self.refresh()?;
+                let found = self.brokers.iter().find(|broker| broker.id == id).cloned();
+                found.ok_or_else(|| {
+                    Failure::new(Class::Again, format!("broker {id} is not in the cluster at the moment"))
+                })?
             };
-            // The bootstrap connection is one broker's own as well, if it goes by the same name.
             self.leaders.insert(id, Node::new(&self.link, vec![broker.address], CONNECT));
         }
         Ok(self.leaders.get_mut(&id).expect("it was put there just now"))

@@ -105,10 +105,9 @@ pub(crate) fn differences(
         };
         let path = format!("{prefix}{}", step(key));
         match (want, held) {
-            (None, None) => {}
-            (None, Some(_)) => found.push(Difference::new(path, from, Shown::Absent)),
             // A secret cannot be read back: that it is set is all that can be known.
-            (Some(_), Some(Held { sensitive: true, .. })) => {}
+            (None, None) | (Some(_), Some(Held { sensitive: true, .. })) => {}
+            (None, Some(_)) => found.push(Difference::new(path, from, Shown::Absent)),
             (Some(want), Some(held))
                 if held.value.as_deref().is_some_and(|value| same(key, held.kind, want, value)) => {}
             (Some(want), _) => found.push(Difference::new(path, from, Shown::text(want))),

@@ -174,13 +174,37 @@ pub(crate) fn name(code: i16) -> &'static str {
 /// the brokers have registered, and 7 and -1 say nothing about whether the controller did it (4.x masks trouble on the way to it).
 pub(crate) fn class(code: i16) -> Class {
     match code {
-        -1 | 7 => Class::Ambiguous,
-        // A transaction that a twin fenced: only reading tells what became of the records.
-        45 | 47 | 48 | 49 | 59 | 90 | 120 => Class::Ambiguous,
-        3 | 5 | 6 | 8 | 9 | 11 | 13..=16 | 19 | 20 | 38 | 41 | 51 | 52 | 55 | 56 | 60 => Class::Again,
-        72 | 74 | 75 | 77 | 78 | 80 | 83 | 89 | 100 | 103 | 108 => Class::Again,
-        // A create that lost to a twin, or to our own earlier try: the next reading compares what is there.
-        36 => Class::Again,
+        // From 45 on: a transaction that a twin fenced; only reading tells what became of the records.
+        -1 | 7 | 45 | 47 | 48 | 49 | 59 | 90 | 120 => Class::Ambiguous,
+        // 36 is a create that lost to a twin, or to our own earlier try: the next reading compares what is there.
+        3
+        | 5
+        | 6
+        | 8
+        | 9
+        | 11
+        | 13..=16
+        | 19
+        | 20
+        | 36
+        | 38
+        | 41
+        | 51
+        | 52
+        | 55
+        | 56
+        | 60
+        | 72
+        | 74
+        | 75
+        | 77
+        | 78
+        | 80
+        | 83
+        | 89
+        | 100
+        | 103
+        | 108 => Class::Again,
         29..=31 | 53 | 58 | 61 | 65 => Class::Auth,
         0..=135 => Class::Rejected,
         _ => Class::Fatal,

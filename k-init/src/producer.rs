@@ -138,9 +138,10 @@ fn coordinator(cluster: &mut Cluster, id: &TransactionalId) -> Result<Result<Nod
 }
 
 /// A failure to reach a broker by the address that it advertises, which nothing but seeds needs.
-pub(crate) fn unreachable(failure: Failure, who: &str) -> Failure {
+pub(crate) fn unreachable(mut failure: Failure, who: &str) -> Failure {
     let hint = "seeds go to that broker itself, by the address in its advertised.listeners";
-    Failure { message: format!("{who} cannot be asked: {}; {hint}", failure.message), ..failure }
+    failure.message = format!("{who} cannot be asked: {}; {hint}", failure.message);
+    failure
 }
 
 impl Transaction {
@@ -236,12 +237,12 @@ fn produce(
                 .with_topic_data(vec![data]);
             let who = format!("broker {leader}, the leader of {topic}-{partition},");
             let answer = cluster.broker(leader)?.ask(&request).map_err(|failure| unreachable(failure, &who))?;
-            let answers = answer.responses.iter().flat_map(|topic| &topic.partition_responses);
-            for answer in answers.filter(|answer| answer.error_code != code::NONE) {
+            let mut answers = answer.responses.iter().flat_map(|topic| &topic.partition_responses);
+            if let Some(bad) = answers.find(|answer| answer.error_code != code::NONE) {
                 let what = format!("cannot write to {topic}-{partition}");
-                return Err(match answer.error_code {
+                return Err(match bad.error_code {
                     code::TOPIC_DENIED => error::denied("Write", format!("Topic:{topic}")),
-                    other => error::failure(what, other, answer.error_message.as_deref()),
+                    other => error::failure(what, other, bad.error_message.as_deref()),
                 });
             }
         }

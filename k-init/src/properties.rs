@@ -97,11 +97,10 @@ fn words(text: &str) -> Vec<String> {
         match (quote, c) {
             (Some(_), '\\') => last.extend(chars.next()),
             (Some(open), c) if c == open => quote = None,
-            (Some(_), c) => last.push(c),
             (None, '"' | '\'') => quote = Some(c),
             (None, ';') => break,
             (None, c) if c.is_whitespace() => words.push(String::new()),
-            (None, c) => last.push(c),
+            (_, c) => last.push(c),
         }
     }
     words.retain(|word| !word.is_empty());
@@ -117,7 +116,7 @@ fn parse(text: &str) -> BTreeMap<String, String> {
         if logical.is_empty() || logical.starts_with(['#', '!']) {
             continue;
         }
-        while logical.len() - logical.trim_end_matches('\\').len() & 1 == 1 {
+        while (logical.len() - logical.trim_end_matches('\\').len()) % 2 == 1 {
             logical.pop();
             logical += lines.next().unwrap_or_default().trim_start();
         }
@@ -181,13 +180,13 @@ mod tests {
             "# a comment\nbootstrap.servers=a:9092,b:9092\nsecurity.protocol : SASL_SSL\nsasl.mechanism SCRAM-SHA-512\n\
              sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \\\n   username=\"app\" \\\n   password='p=; x';\n\
              ssl.truststore.type=PEM\nssl.truststore.location=/ca.pem\nacks=all\n",
-            &expect![[r#"
+            &expect![[r"
                 KAFKA_BOOTSTRAP_SERVERS = a:9092,b:9092
                 KAFKA_CA_FILE = /ca.pem
                 KAFKA_PASSWORD = p=; x
                 KAFKA_SASL_MECHANISM = SCRAM-SHA-512
                 KAFKA_SECURITY_PROTOCOL = SASL_SSL
-                KAFKA_USERNAME = app"#]],
+                KAFKA_USERNAME = app"]],
         );
     }
 
@@ -196,10 +195,10 @@ mod tests {
         check(
             "ssl.truststore.location=/t.jks\nssl.keystore.type=PKCS12\nssl.keystore.location=/k.p12\n\
              sasl.jaas.config=com.sun.security.auth.module.Krb5LoginModule required;\n",
-            &expect![[r#"
+            &expect![[r"
                 ! sasl.jaas.config: Krb5LoginModule: only PlainLoginModule and ScramLoginModule are known; for a token set KAFKA_TOKEN_FILE
                 ! ssl.keystore.location: a PKCS12 key store cannot be read; `keytool -importkeystore -srckeystore /k.p12 -destkeystore k.p12 -deststoretype PKCS12` and `openssl pkcs12 -in k.p12 -nodes -out client.pem` make a file for ssl.keystore.type=PEM or KAFKA_CERT_FILE and KAFKA_KEY_FILE
-                ! ssl.truststore.location: a JKS trust store cannot be read; `keytool -exportcert -rfc -keystore /t.jks -alias ALIAS > ca.pem` makes a file for ssl.truststore.type=PEM or KAFKA_CA_FILE"#]],
+                ! ssl.truststore.location: a JKS trust store cannot be read; `keytool -exportcert -rfc -keystore /t.jks -alias ALIAS > ca.pem` makes a file for ssl.truststore.type=PEM or KAFKA_CA_FILE"]],
         );
     }
 

@@ -142,7 +142,6 @@ fn number(value: f64) -> Value {
     Number::from_f64(value).map_or(Value::Null, Value::Number)
 }
 
-#[expect(clippy::float_cmp, reason = "Kafka keeps the very number that it is given")]
 fn compared(want: &BTreeMap<String, Option<f64>>, held: Option<&BTreeMap<String, f64>>) -> Change {
     let mut differences = Vec::new();
     for (key, want) in want {
@@ -260,19 +259,13 @@ fn alter(cluster: &mut Cluster, entries: &[EntryData], validate: bool) -> Result
         .administer(&request, |answer| answer.entries.iter().any(|entry| entry.error_code == code::NOT_CONTROLLER))?;
     let mut answers: BTreeMap<Entity, Answered> = BTreeMap::new();
     for entry in &answer.entries {
-        let parts = entry
-            .entity
-            .iter()
-            .map(|part| (part.entity_type.as_str(), part.entity_name.as_ref().map(|name| name.as_str())));
+        let parts = entry.entity.iter().map(|part| (part.entity_type.as_str(), part.entity_name.as_deref()));
         if let Some(entity) = Entity::of_wire(parts) {
             answers.insert(entity, Answered::new(entry.error_code, entry.error_message.as_ref()));
         }
     }
     let asked = entries.iter().filter_map(|entry| {
-        let parts = entry
-            .entity
-            .iter()
-            .map(|part| (part.entity_type.as_str(), part.entity_name.as_ref().map(|name| name.as_str())));
+        let parts = entry.entity.iter().map(|part| (part.entity_type.as_str(), part.entity_name.as_deref()));
         Entity::of_wire(parts)
     });
     Ok(asked.filter_map(|entity| answers.get(&entity).cloned()).collect())
@@ -292,10 +285,7 @@ fn describe(node: &mut Node) -> Result<BTreeMap<Entity, BTreeMap<String, f64>>, 
     })?;
     let mut found = BTreeMap::new();
     for entry in answer.entries.unwrap_or_default() {
-        let parts = entry
-            .entity
-            .iter()
-            .map(|part| (part.entity_type.as_str(), part.entity_name.as_ref().map(|name| name.as_str())));
+        let parts = entry.entity.iter().map(|part| (part.entity_type.as_str(), part.entity_name.as_deref()));
         // SCRAM credentials live beside the quotas in a ZooKeeper cluster; an entity without numbers is none of ours.
         if let Some(entity) = Entity::of_wire(parts).filter(|_| !entry.values.is_empty()) {
             found.insert(entity, entry.values.iter().map(|value| (value.key.to_string(), value.value)).collect());

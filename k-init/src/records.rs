@@ -107,7 +107,7 @@ const CONTROL: i16 = 0b10_0000;
 pub(crate) fn walk(
     mut bytes: Bytes,
     from: i64,
-    aborted: &mut Vec<(i64, i64)>,
+    aborted: &mut [(i64, i64)],
     mut visit: impl FnMut(Message),
 ) -> Result<i64> {
     let mut next = from;
@@ -225,9 +225,9 @@ mod tests {
         let batch = batch(&all, PRODUCER, 4, 0).expect("encodes");
         assert_eq!(Head::of(&batch).map(|head| (head.length, head.count, head.last)), Some((batch.len(), 3, 2)));
         assert_eq!(i32::from_be_bytes(batch[53..57].try_into().expect("four bytes")), 4, "the base sequence");
-        assert_eq!(walked(&[batch.clone()], 0, &[]), (3, messages.to_vec()));
+        assert_eq!(walked(std::slice::from_ref(&batch), 0, &[]), (3, messages.to_vec()));
         assert_eq!(
-            walked(&[batch.clone()], 2, &[]),
+            walked(std::slice::from_ref(&batch), 2, &[]),
             (3, messages[2..].to_vec()),
             "records before the offset are left out"
         );
@@ -241,8 +241,8 @@ mod tests {
     fn what_was_aborted_is_left_out() {
         let lost = message("a", "lost");
         let batch = batch(&[&lost], PRODUCER, 0, 0).expect("encodes");
-        assert_eq!(walked(&[batch.clone()], 0, &[(7, 0)]), (1, vec![]));
-        assert_eq!(walked(&[batch.clone()], 0, &[(8, 0)]), (1, vec![lost.clone()]), "another producer's");
+        assert_eq!(walked(std::slice::from_ref(&batch), 0, &[(7, 0)]), (1, vec![]));
+        assert_eq!(walked(std::slice::from_ref(&batch), 0, &[(8, 0)]), (1, vec![lost.clone()]), "another producer's");
         assert_eq!(walked(&[batch], 0, &[(7, 1)]), (1, vec![lost]), "a later transaction");
     }
 
@@ -253,7 +253,7 @@ mod tests {
             let mut bytes = batch.to_vec();
             let index = at % bytes.len();
             bytes[index] = byte;
-            let _ = walk(Bytes::from(bytes), 0, &mut vec![], |_| ());
+            let _ = walk(Bytes::from(bytes), 0, &mut [], |_| ());
         }
     }
 }

@@ -179,7 +179,7 @@ pub(crate) struct Answered {
 
 impl Answered {
     pub(crate) fn new(code: i16, said: Option<&kafka_protocol::protocol::StrBytes>) -> Self {
-        Self { code, said: said.map(|said| said.to_string()) }
+        Self { code, said: said.map(ToString::to_string) }
     }
 }
 
@@ -202,7 +202,9 @@ pub(crate) fn settle<T: Clone>(
             Ok(answers) if answers.len() == batch.len() => answers,
             Ok(_) => {
                 let failure = Failure::new(Class::Ambiguous, "the broker's answer does not cover what was asked");
-                pending.iter().for_each(|index| results[*index] = Err(failure.clone()));
+                for index in &pending {
+                    results[*index] = Err(failure.clone());
+                }
                 break;
             }
             Err(failure)
@@ -213,7 +215,9 @@ pub(crate) fn settle<T: Clone>(
                 continue;
             }
             Err(failure) => {
-                pending.iter().for_each(|index| results[*index] = Err(failure.clone()));
+                for index in &pending {
+                    results[*index] = Err(failure.clone());
+                }
                 break;
             }
         };

@@ -53,7 +53,7 @@ impl Scram {
         }
     }
 
-    /// The salted password (RFC 5802's `Hi`). Kafka's own clients take the password's UTF-8 as it is, without SASLprep.
+    /// The salted password (RFC 5802's `Hi`). Kafka's own clients take the password's UTF-8 as it is, without `SASLprep`.
     pub(crate) fn salted(self, password: &str, salt: &[u8], iterations: NonZeroU32) -> Vec<u8> {
         let (algorithm, length) = match self {
             Self::Sha256 => (pbkdf2::PBKDF2_HMAC_SHA256, 32),

@@ -115,10 +115,7 @@ impl Users {
         loop {
             let address = &door.addresses[index % door.addresses.len()];
             let limit = link.deadline().at_most(link.request);
-            let trouble = match Connection::open(address, &access, &self.counters, limit) {
-                Ok(_) => return Proof::Works,
-                Err(trouble) => trouble,
-            };
+            let Err(trouble) = Connection::open(address, &access, &self.counters, limit) else { return Proof::Works };
             match trouble.how {
                 How::Denied => return Proof::Refused,
                 How::NoMechanism | How::Hopeless => return Proof::Unknown(trouble.text),
@@ -400,10 +397,10 @@ mod tests {
             None,
             &[],
             &[],
-            &expect![[r#"
+            &expect![[r"
                 Create
                 /mechanisms/SCRAM-SHA-256: (absent) -> (secret)
-                /mechanisms/SCRAM-SHA-512: (absent) -> (secret)"#]],
+                /mechanisms/SCRAM-SHA-512: (absent) -> (secret)"]],
         );
     }
 
@@ -439,10 +436,10 @@ mod tests {
             None,
             &[(Scram::Sha256, 4096), (Scram::Sha512, 4096)],
             &[(Scram::Sha256, Proof::Unknown("no listener".into()))],
-            &expect![[r#"
+            &expect![[r"
                 None
                 note: password not verified for SCRAM-SHA-256: no listener
-                note: has SCRAM-SHA-512 as well, which no file names; it is left"#]],
+                note: has SCRAM-SHA-512 as well, which no file names; it is left"]],
         );
     }
 }
