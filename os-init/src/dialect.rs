@@ -72,6 +72,8 @@ pub(crate) fn explain(body: &str) -> Option<String> {
         ("FORBIDDEN/10/", "index creation is blocked because the disks are full: free space (disk watermark)"),
         ("FORBIDDEN/12/", "a disk is past its flood-stage watermark: free space"),
         ("TOO_MANY_REQUESTS/12/", "a disk is past its flood-stage watermark: free space"),
+        ("Weak password", "the cluster's password rules refuse it: take a longer and less guessable one"),
+        ("Password is similar", "take one that has nothing of the user's name"),
         ("maximum shards open", "raise cluster.max_shards_per_node or remove indices"),
         ("unknown setting [", "a plugin is missing on the server, or the name is wrong"),
         ("not allowed in your policy", "the action is not in plugins.index_state_management.allow_list"),

@@ -169,7 +169,9 @@ fn action(given: &Value, release: Release) -> Result<Value, Answer> {
 
 /// What an action shows though nobody said it.
 fn fill(kind: &str, fields: &mut Map<String, Value>) {
-    let mut default = |key: &str, value: Value| drop(fields.entry(key).or_insert(value));
+    let mut default = |key: &str, value: Value| {
+        fields.entry(key).or_insert(value);
+    };
     match kind {
         "rollover" => default("copy_alias", json!(false)),
         "allocation" => {

@@ -1,0 +1,363 @@
+//! os-init on real nodes, old and new: the main job, started before the server, twice in a row, and what the files cannot change.
+
+use std::time::Duration;
+
+use kit::proxy::HttpProxy;
+use kit::sandbox::Sandbox;
+use kit::servers::opensearch::{OpenSearch, Variant};
+use serde_json::{Value, json};
+
+const CORES: [Variant; 2] = [Variant::Core2, Variant::Core3];
+
+/// What a small observability stack would declare; names start with `prefix`, so that cases can share a node.
+fn stack(prefix: &str) -> Vec<(String, Value)> {
+    let mut files = vec![
+        (
+            format!("component_templates/{prefix}-base.json"),
+            json!({"template": {"settings": {"number_of_shards": 1, "number_of_replicas": 0, "index": {"refresh_interval": "5s"}}}, "version": 2}),
+        ),
+        (
+            format!("ingest_pipelines/{prefix}-clean.json"),
+            json!({"description": "d", "processors": [{"set": {"field": "a", "value": 1}}]}),
+        ),
+        (
+            format!("indices/{prefix}-web-000001.json"),
+            json!({"aliases": {format!("{prefix}-web"): {"is_write_index": true}}, "settings": {"default_pipeline": format!("{prefix}-clean")},
+                "mappings": {"dynamic": false, "properties": {"d": {"type": "date", "format": "strict_date_optional_time||epoch_millis"},
+                    "k": {"type": "keyword", "copy_to": "t", "doc_values": true}, "t": {"type": "text", "norms": true},
+                    "o": {"type": "object", "properties": {"n": {"type": "long", "index": true}}}}}}),
+        ),
+        (format!("data_streams/{prefix}-ds-one.json"), json!({})),
+        (
+            format!("aliases/{prefix}-all.json"),
+            json!({"indices": {format!("{prefix}-web-000001"): {"filter": {"term": {"k": "x"}}, "routing": "1"}}}),
+        ),
+        (
+            format!("scripts/{prefix}-add.json"),
+            json!({"script": {"lang": "painless", "source": "ctx._source.n += params.c"}}),
+        ),
+        (
+            format!("index_templates/{prefix}-ds.json"),
+            json!({"index_patterns": [format!("{prefix}-ds-*")], "data_stream": {}, "composed_of": [format!("{prefix}-base")], "priority": 60}),
+        ),
+    ];
+    for number in 0..20 {
+        files.push((
+            format!("index_templates/{prefix}-t{number:02}.json"),
+            json!({"index_patterns": format!("{prefix}-t{number:02}-*"), "composed_of": [format!("{prefix}-base")], "priority": 50,
+                "template": {"settings": {"index.mapping.total_fields.limit": 1000 + number}, "aliases": {format!("{prefix}-t"): {"routing": "r"}}},
+                "_meta": {"number": number}}),
+        ));
+    }
+    files
+}
+
+fn sandbox(url: &str, files: &[(String, Value)]) -> Sandbox {
+    let sandbox = Sandbox::new("os-init").env("OPENSEARCH_URL", url);
+    for (path, body) in files {
+        sandbox.write(path, format!("{body:#}"));
+    }
+    sandbox
+}
+
+#[test]
+fn val_spc_101_a_second_run_exits_0_and_writes_nothing() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        let proxy = HttpProxy::to(&node.url());
+        let files = stack("twice");
+        let sandbox = sandbox(&proxy.url(), &files);
+        let plan = sandbox.run(&["plan"]);
+        plan.expect_code(2);
+        assert_eq!(proxy.writes(), [""; 0], "plan never writes");
+        let first = sandbox.run(&[]);
+        first.expect_code(0);
+        assert_eq!(first.count("created"), files.len() as u64, "{first}");
+        assert_eq!(first.count("writes"), files.len() as u64, "one write for each object: {first}");
+        proxy.clear();
+        let version = node.state_version();
+        let second = sandbox.run(&[]);
+        second.expect_code(0);
+        assert_eq!(proxy.writes(), [""; 0], "{second}");
+        assert_eq!(node.state_version(), version);
+        assert!(proxy.requests() <= 3 + 2 * 7, "at most two requests a kind: {second}");
+    }
+}
+
+#[test]
+fn val_spc_102_started_first_it_waits_for_the_server_and_succeeds() {
+    for variant in Variant::usable(&Variant::ALL) {
+        let node = OpenSearch::of(variant).cold();
+        let mut sandbox = sandbox(&node.url(), &stack("cold"));
+        if variant.secured() {
+            sandbox.set("OPENSEARCH_USERNAME", OpenSearch::ADMIN.0);
+            sandbox.set("OPENSEARCH_PASSWORD", OpenSearch::ADMIN.1);
+            sandbox.set("OPENSEARCH_CA_FILE", kit::servers::certificates().join("ca.pem").display().to_string());
+        }
+        let mut running = sandbox.spawn(&[]);
+        kit::eventually(Duration::from_secs(10), || running.stderr_so_far().contains("connection refused"));
+        assert!(running.running(), "it blocks while nothing listens");
+        node.launch();
+        let run = running.wait();
+        run.expect_code(0);
+        assert!(run.count("wait_ms") > 500, "{run}");
+        assert_eq!(node.curl("GET", "/_index_template/cold-t00", None).0, 200);
+    }
+}
+
+#[test]
+fn val_spc_103_after_exit_0_each_declared_resource_answers_200() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        let files = stack("there");
+        sandbox(&node.url(), &files).run(&[]).expect_code(0);
+        for (path, _) in files {
+            let (kind, name) = path.trim_end_matches(".json").split_once('/').expect("kind and name");
+            let api = match kind {
+                "component_templates" => "_component_template/",
+                "index_templates" => "_index_template/",
+                "ingest_pipelines" => "_ingest/pipeline/",
+                "data_streams" => "_data_stream/",
+                "aliases" => "_alias/",
+                "scripts" => "_scripts/",
+                _ => "",
+            };
+            assert_eq!(node.curl("GET", &format!("/{api}{name}"), None).0, 200, "{path}");
+        }
+    }
+}
+
+#[test]
+fn one_edit_is_one_write_and_restoring_it_is_one_more() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        let proxy = HttpProxy::to(&node.url());
+        let files = stack("edit");
+        let sandbox = sandbox(&proxy.url(), &files);
+        sandbox.run(&[]).expect_code(0);
+        let edits: [(&str, &str, Value); 7] = [
+            ("component_templates/edit-base.json", "/version", json!(3)),
+            ("component_templates/edit-base.json", "/template/settings/index/refresh_interval", json!("7s")),
+            ("index_templates/edit-t00.json", "/_meta/number", json!("zero")),
+            ("index_templates/edit-t00.json", "/template/aliases/edit-t/routing", json!("s")),
+            ("ingest_pipelines/edit-clean.json", "/processors/0/set/value", json!(2)),
+            ("aliases/edit-all.json", "/indices/edit-web-000001/filter/term/k", json!("y")),
+            ("scripts/edit-add.json", "/script/source", json!("ctx._source.n -= params.c")),
+        ];
+        for (path, pointer, value) in edits {
+            let (_, body) = files.iter().find(|(known, _)| known == path).expect("a file of the stack");
+            let mut edited = body.clone();
+            *edited.pointer_mut(pointer).expect("a leaf of it") = value;
+            for text in [&edited, body] {
+                sandbox.write(path, text.to_string());
+                proxy.clear();
+                let run = sandbox.run(&[]);
+                run.expect_code(0);
+                assert_eq!(proxy.writes().len(), 1, "{path} {pointer}: {run}");
+                assert_eq!(run.count("updated"), 1, "{run}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_that_leaves_the_file_leaves_the_server_where_a_write_replaces() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        let sandbox = sandbox(&node.url(), &[]);
+        sandbox.write(
+            "component_templates/gone.json",
+            json!({"template": {}, "version": 1, "_meta": {"a": 1}}).to_string(),
+        );
+        sandbox.run(&[]).expect_code(0);
+        sandbox.write("component_templates/gone.json", json!({"template": {}, "version": 1}).to_string());
+        sandbox.run(&[]).expect_code(0);
+        let answer = node.get("/_component_template/gone");
+        assert!(answer.pointer("/component_templates/0/component_template/_meta").is_none(), "{answer}");
+    }
+}
+
+#[test]
+fn settings_mappings_and_aliases_of_an_index_change_in_place() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        let proxy = HttpProxy::to(&node.url());
+        let sandbox = sandbox(&proxy.url(), &[]);
+        let body = |interval: &str, field: &str, alias: &str| {
+            json!({"settings": {"refresh_interval": interval, "number_of_replicas": 0},
+                "mappings": {"properties": {field: {"type": "keyword"}}}, "aliases": {alias: {}}})
+            .to_string()
+        };
+        sandbox.write("indices/place.json", body("1s", "a", "place-a"));
+        sandbox.run(&[]).expect_code(0);
+        let uuid = node.get("/place")["place"]["settings"]["index"]["uuid"].clone();
+        for (interval, field, alias, writes) in
+            [("9s", "a", "place-a", 1), ("9s", "b", "place-a", 1), ("9s", "b", "place-b", 1), ("1s", "c", "place-c", 3)]
+        {
+            sandbox.write("indices/place.json", body(interval, field, alias));
+            proxy.clear();
+            let run = sandbox.run(&[]);
+            run.expect_code(0);
+            assert_eq!(proxy.writes().len(), writes, "{run}");
+        }
+        let answer = node.get("/place");
+        assert_eq!(answer["place"]["settings"]["index"]["uuid"], uuid);
+        assert_eq!(
+            answer["place"]["mappings"]["properties"].as_object().map(serde_json::Map::len),
+            Some(3),
+            "nothing is removed"
+        );
+    }
+}
+
+#[test]
+fn what_an_index_keeps_for_good_is_drift_and_nothing_is_written() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        node.put("/good", &json!({"settings": {"number_of_shards": 1, "number_of_replicas": 0}, "mappings": {"properties": {"f": {"type": "keyword"}}}}));
+        node.put("/good/_doc/1?refresh=true", &json!({"f": "x"}));
+        let uuid = node.get("/good")["good"]["settings"]["index"]["uuid"].clone();
+        let proxy = HttpProxy::to(&node.url());
+        let mut sandbox = sandbox(&proxy.url(), &[]);
+        sandbox.write(
+            "indices/good.json",
+            json!({"settings": {"number_of_shards": 3, "refresh_interval": "8s"}, "mappings": {"properties": {"f": {"type": "text"}}}}).to_string(),
+        );
+        sandbox.write("component_templates/good.json", json!({"template": {}}).to_string());
+        let run = sandbox.run(&[]);
+        run.expect_code(1);
+        assert_eq!(run.field("exit_reason"), "drift");
+        run.expect_stderr(r#"/settings/index/number_of_shards: \"1\" -> \"3\" (cannot be changed in place)"#);
+        run.expect_stderr(r#"/mappings/properties/f/type: \"keyword\" -> \"text\" (cannot be changed in place)"#);
+        assert_eq!(proxy.writes(), [""; 0]);
+        sandbox.set("ON_DRIFT", "warn");
+        let run = sandbox.run(&[]);
+        run.expect_code(0);
+        assert_eq!(run.count("drifted"), 1, "{run}");
+        assert_eq!(run.count("created"), 1, "{run}");
+        let answer = node.get("/good");
+        assert_eq!(answer["good"]["settings"]["index"]["uuid"], uuid);
+        assert_eq!(answer["good"]["settings"]["index"]["refresh_interval"], "8s", "what can change does");
+        assert_eq!(node.get("/good/_count")["count"], 1);
+        proxy.clear();
+        sandbox.run(&[]).expect_code(0);
+        assert_eq!(proxy.writes(), [""; 0]);
+        // Leaves the shared node without it.
+        node.curl("DELETE", "/good", None);
+    }
+}
+
+#[test]
+fn a_series_that_has_rolled_over_is_satisfied() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        let proxy = HttpProxy::to(&node.url());
+        let sandbox = sandbox(&proxy.url(), &[]);
+        let body = json!({"aliases": {"rolled": {"is_write_index": true}}, "settings": {"number_of_replicas": 0, "refresh_interval": "3s"}});
+        sandbox.write("indices/rolled-000001.json", body.to_string());
+        let dated = json!({"aliases": {"dated": {"is_write_index": true}}, "settings": {"number_of_replicas": 0}});
+        sandbox.write("indices/%3Cdated-%7Bnow%2Fd%7D-000001%3E.json", dated.to_string());
+        sandbox.run(&[]).expect_code(0);
+        node.curl("POST", "/rolled/_rollover", Some(&json!({})));
+        node.curl("POST", "/dated/_rollover", Some(&json!({})));
+        node.curl("DELETE", "/rolled-000001", None);
+        proxy.clear();
+        let run = sandbox.run(&[]);
+        run.expect_code(0);
+        assert_eq!(proxy.writes(), [""; 0], "{run}");
+        assert_eq!(node.curl("HEAD", "/rolled-000001", None).0, 404);
+    }
+}
+
+#[test]
+fn an_index_of_the_aliass_name_is_explained() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        node.put("/taken", &json!({"settings": {"number_of_replicas": 0}}));
+        let proxy = HttpProxy::to(&node.url());
+        let sandbox = sandbox(&proxy.url(), &[]);
+        sandbox.write("indices/taken-000001.json", json!({"aliases": {"taken": {"is_write_index": true}}}).to_string());
+        let run = sandbox.run(&[]);
+        run.expect_code(1).expect_stderr("taken should be an alias, but an index has that name");
+        sandbox.remove("indices/taken-000001.json");
+        sandbox.write("aliases/taken.json", json!({"indices": {"taken": {}}}).to_string());
+        sandbox.run(&[]).expect_code(1).expect_stderr("an index is called taken, so no alias can be");
+        assert_eq!(proxy.writes(), [""; 0]);
+        node.curl("DELETE", "/taken", None);
+    }
+}
+
+#[test]
+fn what_the_server_would_refuse_is_found_before_the_first_write() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        node.put("/_index_template/claimed", &json!({"index_patterns": ["claimed-*"], "priority": 7}));
+        node.put("/_index_template/swap-a", &json!({"index_patterns": ["swap-*"], "priority": 1}));
+        node.put("/_index_template/swap-b", &json!({"index_patterns": ["swap-*"], "priority": 2}));
+        let proxy = HttpProxy::to(&node.url());
+        let cases = [
+            (
+                "ingest_pipelines/x.json",
+                json!({"processors": [{"nope": {}}]}),
+                "No processor type exists with name [nope]",
+            ),
+            (
+                "component_templates/x.json",
+                json!({"template": {"settings": {"index.nonsense": 1}}}),
+                "unknown setting [index.nonsense]",
+            ),
+            ("component_templates/x.json", json!({"templates": {}}), "did you mean template?"),
+            (
+                "component_templates/x.json",
+                json!({"template": {"mappings": {"properties": {"a": {"type": "nope"}}}}}),
+                "No handler for type [nope]",
+            ),
+            ("index_templates/x.json", json!({"index_patterns": ["x-*"], "composed_of": ["nowhere"]}), "nowhere"),
+            (
+                "index_templates/x.json",
+                json!({"index_patterns": ["claimed-x-*"], "priority": 7}),
+                "overlaps claimed-* of claimed with the same priority 7",
+            ),
+            ("data_streams/x-stream.json", json!({}), "no index template with data_stream matches"),
+            (
+                "aliases/x.json",
+                json!({"indices": {"no-such-index": {}}}),
+                "the index no-such-index is neither declared nor on the server",
+            ),
+            ("roles/x.json", json!({"cluster_permissions": ["cluster_all"]}), "does not have the security plugin"),
+            (
+                "ism_policies/x.json",
+                json!({"policy": {"default_state": "a", "states": [{"name": "a"}]}}),
+                "does not have the index-management plugin",
+            ),
+        ];
+        for (path, body, words) in cases {
+            let sandbox = sandbox(&proxy.url(), &[]);
+            sandbox.write(path, body.to_string());
+            sandbox.write("component_templates/good-one.json", json!({"template": {}}).to_string());
+            let run = sandbox.run(&[]);
+            run.expect_code(1);
+            assert!(run.field("error").as_str().is_some_and(|error| error.contains(words)), "{words}: {run}");
+            assert_eq!(proxy.writes(), [""; 0], "{path}: {run}");
+        }
+        let sandbox = sandbox(&proxy.url(), &[]);
+        sandbox.write("index_templates/swap-a.json", json!({"index_patterns": ["swap-*"], "priority": 2}).to_string());
+        sandbox.write("index_templates/swap-b.json", json!({"index_patterns": ["swap-*"], "priority": 1}).to_string());
+        sandbox.run(&[]).expect_code(1).expect_stderr("in a second run");
+        assert_eq!(proxy.writes(), [""; 0]);
+    }
+}
+
+#[test]
+fn what_the_server_drops_is_named() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        let sandbox = sandbox(&node.url(), &[]);
+        // A routing that is no string is accepted and lost.
+        sandbox.write(
+            "component_templates/lost.json",
+            json!({"template": {"aliases": {"l": {"routing": 1}}}}).to_string(),
+        );
+        sandbox.run(&[]).expect_code(1).expect_stderr("it is not kept");
+    }
+}
