@@ -134,7 +134,9 @@ impl Plan {
         }
         for problem in self.problems.iter().filter(|problem| !problem.warning) {
             output::error("pre-flight").field("error", problem.to_string()).emit();
-            reasons.push((Reason::Rejected, problem.to_string()));
+            // Pre-flight may wait for what passes with time (brokers that have not registered yet).
+            let reason = if rules.deadline.passed() { Reason::Timeout } else { Reason::Rejected };
+            reasons.push((reason, problem.to_string()));
         }
         let (first, text) = reasons.first().cloned()?;
         let reason = reasons.iter().map(|(reason, _)| *reason).find(|reason| *reason == Reason::Auth).unwrap_or(first);
