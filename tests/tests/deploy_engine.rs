@@ -93,7 +93,7 @@ fn signals_end_a_waiting_program_within_a_second() {
     // An abort is what a crash in a decoder comes to: 1, not 139, and not the ten seconds of a signal that PID 1 ignores.
     for (signal, code, reason) in [("TERM", 143, Some("signal")), ("INT", 130, Some("signal")), ("ABRT", 1, None)] {
         for program in PROGRAMS {
-            let container = engine.container(program, &["--volume", &reference_set(program)], &[]);
+            let container = engine.container(program, &[], &["wait"]);
             container.start();
             container.until_said("waiting");
             let start = std::time::Instant::now();
