@@ -1,5 +1,7 @@
 //! Aliases, changed atomically: each file is one alias, its changes one request. Indices that no file names keep the alias.
 
+#![expect(clippy::needless_pass_by_value, reason = "a row's write is given the body for good")]
+
 use std::rc::Rc;
 
 use common::change::{Change, Failure, ObjectId};

@@ -198,7 +198,7 @@ fn remember(cluster: &Cluster, set: &Set) {
             "roles" => drop(memory.roles.insert(name)),
             "index_templates" => match object.value() {
                 Ok(body) if body.get("data_stream").is_some() => {
-                    memory.streams.extend(strings(&body["index_patterns"]))
+                    memory.streams.extend(strings(&body["index_patterns"]));
                 }
                 _ => {}
             },

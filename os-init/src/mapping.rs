@@ -135,7 +135,7 @@ pub(crate) fn differences(have: &Value, want: &Value) -> Vec<Difference> {
             (_, Some(held)) if same(held, want) => {}
             // Part of how each document is stored.
             ("_source" | "_routing", held) => {
-                found.push(Difference::fixed(path, Shown::maybe(held), Shown::json(want)))
+                found.push(Difference::fixed(path, Shown::maybe(held), Shown::json(want)));
             }
             (_, held) => found.push(Difference::new(path, Shown::maybe(held), Shown::json(want))),
         }

@@ -58,11 +58,11 @@ fn against(write: &Claim, held: &[Claim], writes: &[Claim]) -> Option<String> {
 }
 
 /// Two patterns that some name matches both of. Lists with exclusions are for the server to judge.
-fn meeting<'p>(these: &'p [String], those: &'p [String]) -> Option<(&'p str, &'p str)> {
-    if these.iter().chain(those).any(|pattern| pattern.starts_with('-')) {
+fn meeting<'p>(mine: &'p [String], others: &'p [String]) -> Option<(&'p str, &'p str)> {
+    if mine.iter().chain(others).any(|pattern| pattern.starts_with('-')) {
         return None;
     }
-    these.iter().find_map(|a| those.iter().find(|b| overlap(a, b)).map(|b| (a.as_str(), b.as_str())))
+    mine.iter().find_map(|a| others.iter().find(|b| overlap(a, b)).map(|b| (a.as_str(), b.as_str())))
 }
 
 /// Whether some name matches both patterns, `*` standing for anything.

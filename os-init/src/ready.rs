@@ -70,7 +70,7 @@ impl Ready {
     fn look(&mut self, client: &Client, limit: Duration) -> Result<String, Probe> {
         let end = Instant::now() + limit;
         let about = ask(client, "/", end)?;
-        self.version = about["version"]["number"].as_str().unwrap_or_default().to_owned();
+        about["version"]["number"].as_str().unwrap_or_default().clone_into(&mut self.version);
         if self.version.is_empty() {
             return Err(Probe::NotReady(format!("{} answers, but not as OpenSearch does", client.base())));
         }
@@ -94,7 +94,7 @@ impl Ready {
             let wanted = self.status.word();
             return Err(Probe::NotReady(format!("the cluster is {word}, not {wanted} (WAIT_STATUS){why}")));
         }
-        self.no_block(client, end)?;
+        no_block(client, end)?;
         let plural = if nodes == 1 { "" } else { "s" };
         Ok(format!("OpenSearch {}, {word}, {nodes} data node{plural}", self.version))
     }
@@ -131,23 +131,6 @@ impl Ready {
         why
     }
 
-    fn no_block(&self, client: &Client, end: Instant) -> Result<(), Probe> {
-        let path = "/_cluster/state/blocks?filter_path=blocks.global&cluster_manager_timeout=1s";
-        let state = match ask(client, path, end) {
-            Ok(state) => state,
-            // Who may write templates may not be allowed to read the state; then each write finds out for itself.
-            Err(Probe::Denied(_)) => return Ok(()),
-            Err(probe) => return Err(probe),
-        };
-        let Some(blocks) = state["blocks"]["global"].as_object() else { return Ok(()) };
-        let said: Vec<&str> = blocks.values().filter_map(|block| block["description"].as_str()).collect();
-        if said.is_empty() {
-            Ok(())
-        } else {
-            Err(Probe::NotReady(format!("the cluster is blocked: {}", said.join(", "))))
-        }
-    }
-
     /// Says so when the server is older than what is tested.
     pub(crate) fn warn_if_old(&self) {
         let mut numbers = self.version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
@@ -158,6 +141,19 @@ impl Ready {
             output::warn("server").field("detail", text).emit();
         }
     }
+}
+
+fn no_block(client: &Client, end: Instant) -> Result<(), Probe> {
+    let path = "/_cluster/state/blocks?filter_path=blocks.global&cluster_manager_timeout=1s";
+    let state = match ask(client, path, end) {
+        Ok(state) => state,
+        // Who may write templates may not be allowed to read the state; then each write finds out for itself.
+        Err(Probe::Denied(_)) => return Ok(()),
+        Err(probe) => return Err(probe),
+    };
+    let Some(blocks) = state["blocks"]["global"].as_object() else { return Ok(()) };
+    let said: Vec<&str> = blocks.values().filter_map(|block| block["description"].as_str()).collect();
+    if said.is_empty() { Ok(()) } else { Err(Probe::NotReady(format!("the cluster is blocked: {}", said.join(", ")))) }
 }
 
 /// One question of a probe; whatever is no good answer says what the wait makes of it.

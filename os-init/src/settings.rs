@@ -1,5 +1,7 @@
 //! Cluster settings: one file, merged. A transient value hides a persistent one, which is said where it happens.
 
+#![expect(clippy::needless_pass_by_value, reason = "a row's write is given the body for good")]
+
 use std::rc::Rc;
 
 use common::change::{Change, Failure};

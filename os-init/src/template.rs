@@ -1,5 +1,7 @@
 //! Component templates and index templates: their normal form, what they refer to, and what the server says of them without a write.
 
+#![expect(clippy::needless_pass_by_value, reason = "a row's write is given the body for good")]
+
 use std::collections::BTreeSet;
 use std::rc::Rc;
 

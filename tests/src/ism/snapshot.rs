@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Request, State, Stored, error, insists, now, page, unchanged};
+use super::{Answer, Release, Request, State, Stored, error, insists, now, page, unchanged};
 
 impl State {
     pub(super) fn list_snapshots(&self, request: &Request) -> Answer {
@@ -32,8 +32,13 @@ impl State {
     }
 
     pub(super) fn create_snapshot(&mut self, name: &str, body: &Value) -> Answer {
-        if body.get("creation").is_none() {
-            return (400, error(400, "illegal_argument_exception", "Must provide the creation configuration."));
+        // A policy that only deletes is allowed since 3.3.
+        let (field, reason) = match self.release {
+            Release::V2 => ("creation", "Must provide the creation configuration."),
+            Release::V3 => ("snapshot_config", "snapshot_config field must not be null"),
+        };
+        if body.get(field).is_none() {
+            return (400, error(400, "illegal_argument_exception", reason));
         }
         if let Some(held) = self.snapshots.get(name) {
             let reason = format!(

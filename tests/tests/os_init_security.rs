@@ -1,0 +1,144 @@
+//! Users, roles and mappings on real nodes with the security plugin, and the ways to log in.
+
+use kit::proxy::HttpProxy;
+use kit::sandbox::Sandbox;
+use kit::servers::opensearch::{OpenSearch, Variant};
+use serde_json::{Value, json};
+
+const SECURED: [Variant; 2] = [Variant::Security2, Variant::Security3];
+
+fn sandbox(url: &str, files: &[(&str, Value)]) -> Sandbox {
+    Sandbox::new("os-init")
+        .config(files)
+        .env("OPENSEARCH_URL", url)
+        .env("OPENSEARCH_USERNAME", OpenSearch::ADMIN.0)
+        .env("OPENSEARCH_PASSWORD", OpenSearch::ADMIN.1)
+}
+
+#[test]
+fn a_rotated_secret_is_one_write_and_other_users_are_left() {
+    for variant in Variant::usable(&SECURED) {
+        let node = OpenSearch::of(variant).plain_http().start();
+        let proxy = HttpProxy::to(&node.url());
+        let hash = "$2y$12$Fm7gQh4trqrJnWSBk8VYxe3EqYmbwmttzPBA5qI1hLyqvBOJQSgYW";
+        let mut sandbox = sandbox(
+            &proxy.url(),
+            &[
+                (
+                    "roles/reader.json",
+                    json!({"index_permissions": [{"index_patterns": ["a-*"], "allowed_actions": ["read"]}]}),
+                ),
+                (
+                    "internal_users/one.json",
+                    json!({"password": "$__env{ONE}", "opendistro_security_roles": ["reader"]}),
+                ),
+                ("internal_users/two.json", json!({"password": "$__env{TWO}"})),
+                ("internal_users/by-hash.json", json!({"hash": hash, "attributes": {"k": "v"}})),
+                ("roles_mapping/reader.json", json!({"users": ["one", "two"]})),
+            ],
+        )
+        .env("ONE", "Granite-Otter-91-x!")
+        .env("TWO", "Marble-Heron-17-y!");
+        sandbox.run(&[]).expect_code(0);
+        proxy.clear();
+        let second = sandbox.run(&[]);
+        second.expect_code(0);
+        assert_eq!(proxy.writes(), [""; 0], "{second}");
+        sandbox.set("ONE", "Basalt-Finch-33-z!");
+        let plan = sandbox.run(&["plan"]);
+        plan.expect_code(2);
+        proxy.clear();
+        let rotated = sandbox.run(&[]);
+        rotated.expect_code(0);
+        assert_eq!(proxy.writes(), ["PUT /_plugins/_security/api/internalusers/one"], "{rotated}");
+        for secret in ["Basalt-Finch", "Granite-Otter", "Marble-Heron", hash] {
+            assert!(!format!("{plan}{rotated}").contains(secret), "a secret was said");
+        }
+        proxy.clear();
+        sandbox.run(&[]).expect_code(0);
+        assert_eq!(proxy.writes(), [""; 0]);
+        sandbox
+            .write("internal_users/by-hash.json", json!({"hash": format!("{}2", &hash[..hash.len() - 1])}).to_string());
+        sandbox.run(&[]).expect_code(0);
+        assert_eq!(proxy.writes(), ["PUT /_plugins/_security/api/internalusers/by-hash"]);
+        weak_and_reserved(&node, &proxy);
+        own_account(&node, &proxy);
+    }
+}
+
+fn weak_and_reserved(node: &OpenSearch, proxy: &HttpProxy) {
+    proxy.clear();
+    let weak = sandbox(&proxy.url(), &[("internal_users/weak.json", json!({"password": "abcdef"}))]);
+    weak.run(&[]).expect_code(1).expect_stderr("Weak password");
+    proxy.clear();
+    let reserved =
+        sandbox(&proxy.url(), &[("roles/all_access.json", json!({"cluster_permissions": ["cluster_monitor"]}))]);
+    let run = reserved.run(&[]);
+    run.expect_code(1).expect_stderr("the server holds it as");
+    assert_eq!(run.field("exit_reason"), "drift");
+    let missing = sandbox(&proxy.url(), &[("roles_mapping/nobodys.json", json!({"users": ["x"]}))]);
+    missing.run(&[]).expect_code(1).expect_stderr("the role nobodys is neither declared nor on the server");
+    assert_eq!(proxy.writes(), [""; 0]);
+    assert_eq!(node.curl("GET", "/_plugins/_security/api/internalusers/weak", None).0, 404);
+}
+
+/// The run's own account comes last, and what follows is done with the new password.
+fn own_account(node: &OpenSearch, proxy: &HttpProxy) {
+    node.put(
+        "/_plugins/_security/api/internalusers/deploy",
+        &json!({"password": "First-Secret-of-22!", "backend_roles": ["admin"]}),
+    );
+    let mut sandbox = sandbox(
+        &proxy.url(),
+        &[
+            ("internal_users/deploy.json", json!({"password": "Second-Secret-of-23!", "backend_roles": ["admin"]})),
+            ("internal_users/later.json", json!({"password": "Third-Secret-of-24!"})),
+            ("roles/late.json", json!({"cluster_permissions": ["cluster_monitor"]})),
+            ("roles_mapping/late.json", json!({"users": ["later"]})),
+        ],
+    );
+    sandbox.set("OPENSEARCH_USERNAME", "deploy");
+    sandbox.set("OPENSEARCH_PASSWORD", "First-Secret-of-22!");
+    proxy.clear();
+    sandbox.run(&[]).expect_code(0);
+    let users: Vec<String> = proxy.writes().into_iter().filter(|write| write.contains("internalusers")).collect();
+    assert_eq!(
+        users,
+        ["PUT /_plugins/_security/api/internalusers/later", "PUT /_plugins/_security/api/internalusers/deploy"]
+    );
+    sandbox.set("OPENSEARCH_PASSWORD", "Second-Secret-of-23!");
+    proxy.clear();
+    sandbox.run(&[]).expect_code(0);
+    assert_eq!(proxy.writes(), [""; 0]);
+}
+
+#[test]
+fn certificates_are_checked_and_log_in() {
+    for variant in Variant::usable(&SECURED) {
+        let node = OpenSearch::shared(variant);
+        let tls = kit::servers::certificates();
+        let file = |name: &str| tls.join(name).display().to_string();
+        let files = [("tenants/by-certificate.json", json!({"description": "d"}))];
+        let without_ca = sandbox(&node.url(), &files);
+        without_ca.run(&[]).expect_code(1).expect_stderr("certificate");
+        let by_password = sandbox(&node.url(), &files).env("OPENSEARCH_CA_FILE", file("ca.pem"));
+        by_password.run(&[]).expect_code(0);
+        let by_certificate = Sandbox::new("os-init")
+            .config(&files)
+            .env("OPENSEARCH_URL", node.url())
+            .env("OPENSEARCH_CA_FILE", file("ca.pem"))
+            .env("OPENSEARCH_CERT_FILE", file("os-admin.crt"))
+            .env("OPENSEARCH_KEY_FILE", file("os-admin.key"));
+        let run = by_certificate.run(&[]);
+        run.expect_code(0);
+        assert_eq!(run.count("unchanged"), 1, "{run}");
+        let limited = sandbox(&node.url(), &files)
+            .env("OPENSEARCH_CA_FILE", file("ca.pem"))
+            .env("OPENSEARCH_USERNAME", OpenSearch::LIMITED.0)
+            .env("OPENSEARCH_PASSWORD", OpenSearch::LIMITED.1)
+            .env("WAIT_TIMEOUT", "2s");
+        let run = limited.run(&[]);
+        run.expect_code(1);
+        assert_eq!(run.field("exit_reason"), "auth", "{run}");
+    }
+}
