@@ -158,6 +158,9 @@ impl Stream {
     }
 }
 
+/// What a request ends with that nobody answered.
+pub(crate) const SILENT: &str = "no answer in time (connected, but silent)";
+
 /// What became of a request that got no answer.
 struct Lost {
     /// Whether the broker may have got it.
@@ -380,9 +383,7 @@ fn explained(sent: bool, error: &io::Error) -> Lost {
         return lost;
     }
     lost.text = match error.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock if sent => {
-            "no answer in time (connected, but silent)".into()
-        }
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock if sent => SILENT.into(),
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "it does not read what is sent".into(),
         io::ErrorKind::UnexpectedEof => "it closed the connection without an answer".into(),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {

@@ -14,7 +14,7 @@ use common::output;
 use common::retry::{Backoff, Deadline, pause};
 use kafka_protocol::messages::{DescribeClusterRequest, FetchRequest, MetadataRequest, MetadataResponse};
 
-use crate::client::{Access, Address, Connection, How, Trouble};
+use crate::client::{Access, Address, Connection, How, SILENT, Trouble};
 use crate::error::{self, Right};
 use crate::wire::Api;
 
@@ -225,7 +225,13 @@ impl Cluster {
         let answer = match &mut self.controller {
             Some(controller) => controller.ask(request),
             None => self.main.ask(request),
-        }?;
+        }
+        .map_err(|failure| {
+            // A broker without a controller accepts these requests and never answers (4.3: nothing in 20 s at a time-out of 10 s).
+            let silent = failure.message.ends_with(SILENT);
+            let hint = if silent { "; have the controllers lost their quorum?" } else { "" };
+            Failure { message: format!("{}{hint}", failure.message), ..failure }
+        })?;
         if !not_controller(&answer) {
             return Ok(answer);
         }

@@ -5,6 +5,7 @@ mod broker_default;
 mod client;
 mod cluster;
 mod config;
+mod decompress;
 mod error;
 mod producer;
 mod properties;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::decompress::decompress;
 use anyhow::{Context, Result, bail};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::StrBytes;
@@ -99,6 +100,7 @@ impl Head {
 }
 
 const COMPRESSED: i16 = 0b111;
+const MOST_COMPRESSED: usize = 1 << 20;
 const TRANSACTIONAL: i16 = 0b1_0000;
 const CONTROL: i16 = 0b10_0000;
 
@@ -134,10 +136,12 @@ pub(crate) fn walk(
         if head.attributes & TRANSACTIONAL != 0 && dropping.contains(&head.producer) {
             continue;
         }
-        if head.count < 0 || usize::try_from(head.count).is_ok_and(|count| count > batch.len()) {
+        // The decoder reserves what the count says. A record takes at least seven bytes, compressed ones less.
+        let most = if head.attributes & COMPRESSED == 0 { batch.len() } else { MOST_COMPRESSED };
+        if usize::try_from(head.count).map_or(true, |count| count > most) {
             bail!("a batch announces more records than it has bytes");
         }
-        for record in decode(batch, head.attributes & COMPRESSED)? {
+        for record in decode(batch)? {
             if record.offset >= from {
                 let headers = record.headers.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
                 visit(Message { key: record.key, value: record.value, headers });
@@ -147,15 +151,9 @@ pub(crate) fn walk(
     Ok(next)
 }
 
-fn decode(mut batch: Bytes, compression: i16) -> Result<Vec<Record>> {
-    let name = ["none", "gzip", "snappy", "lz4", "zstd"]
-        .get(usize::try_from(compression).unwrap_or(0))
-        .unwrap_or(&"an unknown way");
-    let set = RecordBatchDecoder::decode(&mut batch).with_context(|| match compression {
-        0 => "a batch cannot be read".to_owned(),
-        _ => format!("it holds batches compressed with {name}, which k-init cannot read"),
-    })?;
-    Ok(set.records)
+fn decode(mut batch: Bytes) -> Result<Vec<Record>> {
+    let set = RecordBatchDecoder::decode_with_custom_compression(&mut batch, Some(decompress));
+    Ok(set.context("a batch cannot be read")?.records)
 }
 
 /// The Java client's partition of a key.

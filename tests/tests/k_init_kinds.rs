@@ -249,6 +249,13 @@ fn every_way_in_works() {
             sandbox.set("KAFKA_PASSWORD", "not-the-password");
             sandbox.run(&["healthcheck"]).expect_code(1).expect_stderr("58 SASL_AUTHENTICATION_FAILED");
         }
+        let bearer = Sandbox::new("k-init")
+            .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_on(Listener::Sasl))
+            .env("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
+            .env("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
+            .env("KAFKA_TOKEN", Kafka::token("admin"))
+            .config(&[("topics/ways.json", json!({}))]);
+        bearer.run(&["plan"]).expect_code(0);
         let mutual = Sandbox::new("k-init")
             .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_on(Listener::MutualTls))
             .env("KAFKA_SECURITY_PROTOCOL", "SSL")

@@ -177,3 +177,21 @@ fn limits_and_mistakes_are_said_before_anything_is_sent() {
     small.run(&[]).expect_code(1).expect_stderr("more than SEED_SCAN_MAX=1");
     assert_eq!(proxy.writes().iter().filter(|name| *name == "Produce").count(), 1);
 }
+
+#[test]
+fn compressed_topics_are_compared_all_the_same() {
+    let kafka = Kafka::shared(Version::V4_3);
+    for compression in ["gzip", "snappy", "lz4", "zstd"] {
+        // The broker compresses what it gets: our own records and those of applications.
+        let topic = format!("packed.{compression}");
+        let body = json!({"partitions": 1, "config": {"compression.type": compression}});
+        let sandbox =
+            sandbox(&kafka.bootstrap(), &topic, "delete", 50).config(&[(&format!("topics/{topic}.json"), body)]);
+        sandbox.run(&[]).expect_code(0);
+        kafka.oracle(&["produce", &topic, "mine=1"]);
+        let run = sandbox.run(&[]);
+        run.expect_code(0);
+        assert_eq!(run.count("writes"), 0, "{compression}\n{run}");
+        assert_eq!(keys(kafka, &topic).len(), 51);
+    }
+}
