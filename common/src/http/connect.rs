@@ -16,7 +16,10 @@ pub(super) fn authorization(login: &Login) -> Option<String> {
         Login::Anonymous => None,
         Login::Basic(user, password) => {
             let pair = format!("{user}:{}", password.reveal());
-            Some(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
+            let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+            // A careless proxy says back the headers that it was sent.
+            crate::secret::hide(&encoded);
+            Some(format!("Basic {encoded}"))
         }
         Login::Bearer(token) => Some(format!("Bearer {}", token.reveal())),
     }

@@ -7,16 +7,21 @@ struct Bridge(env_filter::Filter);
 
 impl log::Log for Bridge {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
+        shown(metadata.level()) && self.0.enabled(metadata)
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        if self.0.matches(record) {
+        if shown(record.level()) && self.0.matches(record) {
             Record::new(record.level(), &record.args().to_string()).field("target", record.target()).always().emit();
         }
     }
 
     fn flush(&self) {}
+}
+
+/// ureq 3.5 traces every byte that it sends, in hexadecimal and sixteen at a time: passwords in pieces that no mask can find.
+fn shown(level: log::Level) -> bool {
+    level <= log::Level::Debug
 }
 
 /// Lets the libraries' logs through as `RUST_LOG` says, else as `LOG_LEVEL` does, but never below warnings then:
@@ -32,7 +37,7 @@ pub fn bridge(rust_log: Option<&str>, level: log::LevelFilter) -> Result<(), Str
         }
     }
     let filter = builder.build();
-    log::set_max_level(filter.filter());
+    log::set_max_level(filter.filter().min(log::LevelFilter::Debug));
     // Fails only if set twice; the first one stays.
     let _ = log::set_boxed_logger(Box::new(Bridge(filter)));
     Ok(())

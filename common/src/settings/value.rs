@@ -74,10 +74,15 @@ pub(super) type User = Option<(String, String)>;
 /// Takes a URL apart: the base without trailing slash and user information, and the user.
 pub(super) fn parse_url(url: &str) -> Result<(String, User), String> {
     let Some((scheme, rest)) = url.split_once("://") else {
-        return Err(format!("{url}: must begin with http:// or https://"));
+        // Without a scheme nobody knows where a password would end: what comes before the last @ is not shown.
+        let shown = url.rsplit('@').next().unwrap_or_default();
+        return Err(format!("{shown}: must begin with http:// or https://"));
     };
     if !matches!(scheme, "http" | "https") {
-        return Err(format!("{scheme}://…: must begin with http:// or https://"));
+        return Err(format!(
+            "{}://…: must begin with http:// or https://",
+            scheme.rsplit('@').next().unwrap_or_default()
+        ));
     }
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let (user, host) = match authority.rsplit_once('@') {
