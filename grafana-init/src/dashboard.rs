@@ -11,12 +11,15 @@ use common::http::{Client, parallel};
 use common::kind::{Exported, Kind};
 use serde_json::{Value, json};
 
+use crate::dashboard::form::{Model, normal, normal_v2, read, references};
+use crate::dashboard::inputs::Resolver;
 use crate::folder::{above, is_folder_file, paths};
-use crate::form::{Model, normal, normal_v2, read, references};
-use crate::inputs::Resolver;
 use crate::scope::{READERS, Scope, get};
 use crate::server::part;
 use crate::{datasource, uid};
+
+pub(crate) mod form;
+pub(crate) mod inputs;
 
 const ANNOTATION: &str = "grafana.app/folder";
 
@@ -80,6 +83,7 @@ impl Dashboards {
             if let Some(first) = uids.insert(uid.clone(), object.file.clone()) {
                 this.problems.push(object.problem("/uid", format!("the uid {uid} is also that of {first}")));
             }
+            scope.memory.borrow_mut().dashboards.insert(uid.clone());
             let (folder, has_inputs) = (above(&object).to_vec(), !model.inputs.is_empty());
             this.declared.push(Declared { object, uid, folder, has_inputs });
         }

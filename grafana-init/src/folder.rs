@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::scope::Scope;
 use crate::server::part;
-use crate::uid;
+use crate::{permission, uid};
 
 /// Folders below folders that Grafana allows, the one in the root counted.
 const DEEPEST: usize = 5;
@@ -30,9 +30,9 @@ pub(crate) const FILE: &str = "_folder";
 struct Declared {
     path: Vec<String>,
     id: ObjectId,
-    object: Option<Rc<Object>>,
     uid: Option<String>,
     title: String,
+    permissions: Option<BTreeMap<String, i64>>,
 }
 
 /// What a write has to do to one folder.
@@ -44,6 +44,7 @@ struct Todo {
     exists: bool,
     moves: bool,
     renames: bool,
+    permissions: Option<BTreeMap<String, i64>>,
 }
 
 /// The folders of one organization.
@@ -69,9 +70,9 @@ impl Folders {
             let file = objects.iter().find(|object| is_folder_file(object) && above(object) == path);
             let mut folder = Declared {
                 id: scope.id("folders", path.join("/")),
-                object: file.cloned(),
                 uid: None,
                 title: path.last().cloned().unwrap_or_default(),
+                permissions: None,
                 path,
             };
             if let Some(object) = file {
@@ -170,6 +171,9 @@ impl Folders {
         if todo.renames {
             self.scope.put(&path, &json!({"title": todo.title, "overwrite": true}))?;
         }
+        if let Some(permissions) = &todo.permissions {
+            permission::write(&self.scope, &todo.uid, permissions)?;
+        }
         Ok(())
     }
 }
@@ -193,7 +197,10 @@ impl Declared {
                 }
                 ("title", Some(title)) if !title.trim().is_empty() => title.trim().clone_into(&mut self.title),
                 ("uid" | "title", _) => problems.push(object.problem(&format!("/{key}"), "must be a text")),
-                ("permissions", _) => {}
+                ("permissions", _) => match permission::read(value) {
+                    Ok(set) => self.permissions = Some(set),
+                    Err(why) => problems.push(object.problem("/permissions", why)),
+                },
                 _ => {
                     let text = "unknown field: known are uid, title and permissions";
                     problems.push(object.problem(&common::json::step(key), text));
@@ -302,7 +309,10 @@ fn compare(
 ) -> Result<(Change, Todo), Failure> {
     let mut todo =
         Todo { uid, title: title.to_owned(), parent: parent.to_owned(), exists: found.is_some(), ..Todo::default() };
-    let Some(found) = found else { return Ok((Change::create(), todo)) };
+    let Some(found) = found else {
+        todo.permissions.clone_from(&folder.permissions);
+        return Ok((Change::create(), todo));
+    };
     let mut differences = Vec::new();
     if found.title != title {
         todo.renames = true;
@@ -312,7 +322,11 @@ fn compare(
         todo.moves = true;
         differences.push(Difference::new("/parentUid", Shown::text(&found.parent), Shown::text(parent)));
     }
-    let _ = &folder.object;
+    if let Some(want) = &folder.permissions {
+        let found = permission::differences(scope, &todo.uid, want)?;
+        todo.permissions = (!found.is_empty()).then(|| want.clone());
+        differences.extend(found);
+    }
     let mut change = Change::update(differences);
     if change.writes()
         && let Some(body) = scope.get(&format!("/api/folders/{}", part(&todo.uid)))?

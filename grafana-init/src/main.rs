@@ -1,15 +1,21 @@
 //! grafana-init: makes a Grafana match a folder of JSON files, then exits. Everything but the list of modules is elsewhere.
 
+mod account;
+mod alerting;
 mod dashboard;
 mod datasource;
 mod dialect;
 mod folder;
-mod form;
-mod inputs;
 mod kinds;
+mod library;
+mod org;
+mod permission;
+mod plugin;
+mod preferences;
 mod ready;
 mod scope;
 mod server;
+mod token;
 mod uid;
 
 fn main() -> std::process::ExitCode {

@@ -36,6 +36,12 @@ pub(crate) struct Memory {
     pub(crate) nested: Option<bool>,
     /// Ids of installed plugins; `None` inside when they cannot be listed.
     pub(crate) plugins: Option<Option<BTreeSet<String>>>,
+    /// Uids of declared dashboards.
+    pub(crate) dashboards: BTreeSet<String>,
+    /// Names of declared contact points.
+    pub(crate) receivers: BTreeSet<String>,
+    /// Names of declared mute timings.
+    pub(crate) timings: BTreeSet<String>,
     /// Data sources whose secrets this run has sent.
     pub(crate) sent: BTreeSet<String>,
 }
@@ -102,6 +108,11 @@ impl Scope {
         get(self.client(), path)
     }
 
+    /// Whether something is there; a 404 may have no body (10.4 to 12.4, alert rules).
+    pub(crate) fn get_or_empty(&self, path: &str) -> Result<bool, Failure> {
+        Ok(self.client().send(&Call::get(path).accept(404))?.status != 404)
+    }
+
     /// Reads a list or another answer that has to be there.
     pub(crate) fn must(&self, path: &str) -> Result<Value, Failure> {
         self.client().send(&Call::get(path).at_most(LIST_LIMIT))?.json()
@@ -161,6 +172,21 @@ impl Scoped {
     }
 }
 
+impl Scoped {
+    /// The exported objects at the places where their kind's files lie: a single one has no folder, a tree's name has several parts.
+    fn laid_out(&mut self) -> Result<Vec<Exported>, Failure> {
+        let kind = self.inner.name();
+        let mut exported = self.inner.export()?;
+        for one in &mut exported {
+            if one.path.len() == 2 && one.path[1] == format!("{kind}.json") && crate::kinds::is_single(kind) {
+                one.path.remove(0);
+            }
+            one.path = one.path.iter().flat_map(|part| part.split('\u{1}')).map(str::to_owned).collect();
+        }
+        Ok(exported)
+    }
+}
+
 impl Kind for Scoped {
     fn name(&self) -> &'static str {
         self.inner.name()
@@ -203,11 +229,11 @@ impl Kind for Scoped {
     }
 
     fn export(&mut self) -> Result<Vec<Exported>, Failure> {
-        let Some(org) = self.scope.org.clone() else { return self.inner.export() };
+        let Some(org) = self.scope.org.clone() else { return self.laid_out() };
         if !self.scope.find()? {
             return Ok(Vec::new());
         }
-        let mut exported = self.inner.export()?;
+        let mut exported = self.laid_out()?;
         for one in &mut exported {
             one.path.splice(0..0, ["orgs".to_owned(), org.to_string()]);
         }

@@ -116,6 +116,10 @@ impl Service for Grafana {
     fn kinds(&mut self, set: &Rc<Set>) -> Vec<Box<dyn Kind>> {
         crate::kinds::kinds(&self.server, set)
     }
+
+    fn export_kinds(&mut self) -> Result<Vec<Box<dyn Kind>>, Failure> {
+        crate::kinds::export_kinds(&self.server)
+    }
 }
 
 /// A name as one step of a path, or as a value of a query.

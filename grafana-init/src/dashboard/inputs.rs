@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::dashboard::form::Input;
 use crate::datasource::Source;
-use crate::form::Input;
 
 /// What inputs are resolved with.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,153 @@
+//! Teams: found by name, compared whole; members, if given, are added and never taken away.
+
+use std::rc::Rc;
+
+use common::change::{Change, Difference, Failure, Shown};
+use common::diff::{Writing, diff};
+use common::document::{Have, Held, Meta, Row};
+use common::files::{Object, Problem, Set};
+use serde_json::{Value, json};
+
+use crate::scope::Scope;
+use crate::server::part;
+
+/// The row.
+pub(crate) const ROW: Row<Scope> = Row { normal, compare: Some(compare), check, ..Row::new("teams", read, write) };
+
+fn name_of(object: &Object, body: &Value) -> String {
+    body["name"].as_str().unwrap_or(&object.id.name).to_owned()
+}
+
+fn found(scope: &Scope, name: &str) -> Result<Option<Value>, Failure> {
+    // Without a name 13 answers from its resources, which have no numbers.
+    let list = scope.must(&format!("/api/teams/search?perpage=1000&name={}", part(name)))?;
+    Ok(list["teams"].as_array().into_iter().flatten().find(|team| team["name"] == name).cloned())
+}
+
+/// The number of a team.
+pub(crate) fn team_id(scope: &Scope, name: &str) -> Result<i64, Failure> {
+    let id = found(scope, name)?.and_then(|team| team["id"].as_i64());
+    id.ok_or_else(|| Failure::rejected(format!("there is no team {name:?}: declare it in teams")))
+}
+
+/// The number of a user of the organization.
+pub(crate) fn user_id(scope: &Scope, login: &str) -> Result<i64, Failure> {
+    let list = scope.must(&format!("/api/org/users/lookup?query={}", part(login)))?;
+    let user = list.as_array().into_iter().flatten().find(|user| user["login"] == login);
+    let id = user.and_then(|user| user["userId"].as_i64());
+    id.ok_or_else(|| {
+        Failure::rejected(format!("there is no user {login:?} in this organization: users are not made here"))
+    })
+}
+
+fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
+    let mut held = Held::new();
+    if want.is_empty() {
+        let list = scope.must("/api/teams/search?perpage=1000")?;
+        for team in list["teams"].as_array().into_iter().flatten() {
+            let name = team["name"].as_str().unwrap_or_default();
+            held.insert(name.to_owned(), Have::of(team));
+        }
+        return Ok(held);
+    }
+    for object in want {
+        let body = object.value()?;
+        let Some(mut team) = found(scope, &name_of(object, &body))? else { continue };
+        let meta = json!({"id": team["id"]});
+        if body.get("members").is_some() {
+            let rows = scope.must(&format!("/api/teams/{}/members", team["id"]))?;
+            team["members"] = rows.as_array().into_iter().flatten().map(|row| row["login"].clone()).collect();
+        }
+        held.insert(object.id.name.clone(), Have { meta, ..Have::of(&team) });
+    }
+    Ok(held)
+}
+
+fn normal(body: &mut Value) {
+    if let Some(fields) = body.as_object_mut() {
+        fields.retain(|key, value| matches!(key.as_str(), "name" | "email" | "members") && *value != json!(""));
+    }
+}
+
+fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
+    let (mut have, mut want) = (have.clone(), want.clone());
+    want["name"] = json!(name_of(object, &want));
+    let take = |body: &mut Value| body.as_object_mut().and_then(|fields| fields.remove("members")).unwrap_or_default();
+    let (held, members) = (take(&mut have), take(&mut want));
+    let mut differences = diff(Writing::Replaces, &have, &want);
+    for login in missing(&held, &members) {
+        differences.push(Difference::new(
+            format!("/members{}", common::json::step(&login)),
+            Shown::Absent,
+            Shown::text("member"),
+        ));
+    }
+    Change::update(differences)
+}
+
+fn missing(held: &Value, members: &Value) -> Vec<String> {
+    let there = |login: &&Value| !held.as_array().is_some_and(|held| held.contains(login));
+    members
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(there)
+        .filter_map(|login| login.as_str().map(str::to_owned))
+        .collect()
+}
+
+fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
+    let name = name_of(object, &want);
+    let body = json!({"name": name, "email": want["email"].as_str().unwrap_or_default()});
+    let id = match meta.and_then(|meta| meta.meta["id"].as_i64()) {
+        Some(id) => {
+            let held = found(scope, &name)?.unwrap_or_default();
+            if held["email"].as_str().unwrap_or_default() != body["email"] {
+                scope.put(&format!("/api/teams/{id}"), &body)?;
+            }
+            id
+        }
+        None => {
+            let made = scope.post("/api/teams", &body)?;
+            made["teamId"].as_i64().ok_or_else(|| Failure::fatal("the new team has no number"))?
+        }
+    };
+    if want.get("members").is_some() {
+        let rows = scope.must(&format!("/api/teams/{id}/members"))?;
+        let held: Value = rows.as_array().into_iter().flatten().map(|row| row["login"].clone()).collect();
+        for login in missing(&held, &want["members"]) {
+            let user = user_id(scope, &login)?;
+            scope.post(&format!("/api/teams/{id}/members"), &json!({"userId": user}))?;
+        }
+    }
+    Ok(())
+}
+
+fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
+    let Some(fields) = body.as_object() else { return vec![object.problem("", "must be an object")] };
+    let mut problems = Vec::new();
+    for (key, value) in fields {
+        let made = [
+            "id",
+            "uid",
+            "orgId",
+            "avatarUrl",
+            "memberCount",
+            "permission",
+            "accessControl",
+            "externalUID",
+            "isProvisioned",
+        ];
+        let logins = || value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+        let good = match key.as_str() {
+            "name" | "email" => value.is_string(),
+            "members" => logins(),
+            key => made.contains(&key),
+        };
+        if !good {
+            let text = "known are name and email (texts) and members (a list of logins)";
+            problems.push(object.problem(&common::json::step(key), text));
+        }
+    }
+    problems
+}

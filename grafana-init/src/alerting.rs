@@ -1,0 +1,237 @@
+//! What the alerting kinds share (provenance, durations), and the two that are found by name: mute timings and message templates.
+
+use std::rc::Rc;
+
+use common::change::{Change, Failure};
+use common::diff::{Writing, diff};
+use common::document::{Have, Held, Meta, Row};
+use common::files::{Object, Problem, Set};
+use common::http::Call;
+use serde_json::{Value, json};
+
+use crate::scope::Scope;
+use crate::server::part;
+
+pub(crate) mod contact;
+pub(crate) mod policy;
+pub(crate) mod rule;
+
+/// Mute timings.
+pub(crate) const TIMINGS: Row<Scope> = Row {
+    normal: normal_timing,
+    compare: Some(compare_named),
+    check: check_timing,
+    ..Row::new("mute_timings", read_timings, write_timing)
+};
+
+/// Message templates.
+pub(crate) const TEMPLATES: Row<Scope> = Row {
+    normal: normal_template,
+    compare: Some(compare_named),
+    check: check_template,
+    ..Row::new("message_templates", read_templates, write_template)
+};
+
+/// Sends an alerting write with the provenance that is set.
+pub(crate) fn send(scope: &Scope, call: Call) -> Result<(), Failure> {
+    // Its presence decides, whatever it says.
+    let call = if scope.settings().editable { call.header("x-disable-provenance", "true") } else { call };
+    scope.client().send(&call).map(drop)
+}
+
+/// Why an object of that provenance cannot be written. `released` kinds let the header take `api` back.
+pub(crate) fn locked(scope: &Scope, provenance: &Value, released: bool) -> Option<String> {
+    match provenance.as_str().unwrap_or_default() {
+        "" => None,
+        "api" if !scope.settings().editable || released => None,
+        "api" => Some("it was made through the API, and GRAFANA_PROVENANCE=none cannot take that back: unset it, or delete the object in Grafana".to_owned()),
+        "file" => Some("it is provisioned from a file on the server, which alone can change it".to_owned()),
+        other => Some(format!("its provenance is {other}, which alone can change it")),
+    }
+}
+
+/// The one object in a provisioning export, if the body is such.
+pub(crate) fn exported(mut body: Value, list: &str) -> Value {
+    match body.get_mut(list).and_then(Value::as_array_mut).map(std::mem::take) {
+        Some(mut items) if items.len() == 1 => items.remove(0),
+        Some(items) => json!({list: items}),
+        None => body,
+    }
+}
+
+/// Takes the timing out of an export.
+pub(crate) fn unwrap_timing(_: &str, body: Value) -> Value {
+    exported(body, "muteTimes")
+}
+
+/// Takes the template out of an export.
+pub(crate) fn unwrap_template(_: &str, body: Value) -> Value {
+    exported(body, "templates")
+}
+
+pub(crate) fn name_of(object: &Object, body: &Value) -> String {
+    body["name"].as_str().unwrap_or(&object.id.name).to_owned()
+}
+
+/// Everything of a list by the name of the object that declares it, or by its own for an export.
+fn by_name(scope: &Scope, path: &str, want: &[Rc<Object>]) -> Result<Held, Failure> {
+    let list = scope.must(path)?;
+    let mut held = Held::new();
+    for row in list.as_array().into_iter().flatten() {
+        let own = row["name"].as_str().unwrap_or_default();
+        let mut key = own.to_owned();
+        for object in want {
+            if name_of(object, &object.value()?) == own {
+                key.clone_from(&object.id.name);
+            }
+        }
+        let locked = locked(scope, &row["provenance"], false);
+        held.insert(key, Have { locked, meta: json!({}), ..Have::of(row) });
+    }
+    Ok(held)
+}
+
+fn compare_named(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
+    let mut want = want.clone();
+    want["name"] = json!(name_of(object, &want));
+    if let Some(text) = want["template"].as_str() {
+        want["template"] = json!(defined(text, want["name"].as_str().unwrap_or_default()));
+    }
+    Change::update(diff(Writing::Replaces, have, &want))
+}
+
+fn drop_made(body: &mut Value) {
+    if let Some(fields) = body.as_object_mut() {
+        for made in ["version", "provenance", "orgId", "kind", "apiVersion"] {
+            fields.remove(made);
+        }
+    }
+}
+
+const TIMINGS_PATH: &str = "/api/v1/provisioning/mute-timings";
+
+fn read_timings(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
+    by_name(scope, TIMINGS_PATH, want)
+}
+
+fn normal_timing(body: &mut Value) {
+    drop_made(body);
+    for interval in body["time_intervals"].as_array_mut().into_iter().flatten() {
+        if let Some(fields) = interval.as_object_mut() {
+            fields.retain(|_, value| !value.is_null() && *value != json!([]) && *value != json!(""));
+        }
+    }
+}
+
+fn write_timing(scope: &Scope, object: &Object, mut want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
+    drop_made(&mut want);
+    let name = name_of(object, &want);
+    want["name"] = json!(name);
+    let call = match meta {
+        None => Call::post(TIMINGS_PATH, want.to_string()),
+        Some(_) => Call::put(format!("{TIMINGS_PATH}/{}", part(&name)), want.to_string()),
+    };
+    send(scope, call)
+}
+
+fn check_timing(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
+    if body["time_intervals"].is_array() {
+        Vec::new()
+    } else {
+        vec![object.problem("/time_intervals", "a list of intervals is missing")]
+    }
+}
+
+const TEMPLATES_PATH: &str = "/api/v1/provisioning/templates";
+
+fn read_templates(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
+    by_name(scope, TEMPLATES_PATH, want)
+}
+
+fn normal_template(body: &mut Value) {
+    drop_made(body);
+    if let Some(text) = body["template"].as_str().map(|text| text.trim().to_owned()) {
+        body["template"] = json!(text);
+    }
+}
+
+/// A text without a `define` is wrapped in one by the server.
+fn defined(text: &str, name: &str) -> String {
+    if text.contains("{{ define")
+        || text.contains("{{define")
+        || text.contains("{{- define")
+        || text.contains("{{-define")
+    {
+        return text.to_owned();
+    }
+    let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
+    format!("{{{{ define \"{name}\" }}}}\n{}\n{{{{ end }}}}", lines.join("\n"))
+}
+
+fn write_template(scope: &Scope, object: &Object, want: Value, _: Option<&Meta>) -> Result<(), Failure> {
+    let name = name_of(object, &want);
+    let body = json!({"template": want["template"]});
+    send(scope, Call::put(format!("{TEMPLATES_PATH}/{}", part(&name)), body.to_string()))
+}
+
+fn check_template(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
+    if body["template"].is_string() {
+        Vec::new()
+    } else {
+        vec![object.problem("/template", "the template's text is missing")]
+    }
+}
+
+/// A duration in milliseconds, as Prometheus writes durations.
+pub(crate) fn milliseconds(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 7] = [
+        ("ms", 1),
+        ("y", 31_536_000_000),
+        ("w", 604_800_000),
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1000),
+    ];
+    let mut rest = text.trim();
+    let mut total: u64 = 0;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() && rest != "0" {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let (unit, size) = UNITS.iter().find(|(unit, _)| rest.starts_with(unit))?;
+        total = total.checked_add(number.checked_mul(*size)?)?;
+        rest = &rest[unit.len()..];
+    }
+    Some(total)
+}
+
+/// Puts a duration in one form, so that "300s" and "5m" are equal; zero is dropped where it is the default.
+pub(crate) fn duration(body: &mut Value, field: &str) {
+    if let Some(time) = body[field].as_str().and_then(milliseconds) {
+        body[field] = json!(if time.is_multiple_of(1000) { format!("{}s", time / 1000) } else { format!("{time}ms") });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_equal_by_value() {
+        assert_eq!(milliseconds("300s"), milliseconds("5m"));
+        assert_eq!(milliseconds("1h30m"), Some(5_400_000));
+        assert_eq!(milliseconds("0"), Some(0));
+        assert_eq!(milliseconds("5"), None);
+        assert_eq!(milliseconds(""), None);
+    }
+
+    #[test]
+    fn a_bare_text_is_wrapped_as_the_server_does() {
+        assert_eq!(defined("plain text", "t2"), "{{ define \"t2\" }}\n  plain text\n{{ end }}");
+        assert_eq!(defined("{{ define \"a\" }}x{{ end }}", "t2"), "{{ define \"a\" }}x{{ end }}");
+    }
+}

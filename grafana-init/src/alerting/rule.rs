@@ -1,0 +1,319 @@
+//! Alert rule groups: `alert_rules/<folder>/<group>.json`, one group each, replaced as a whole.
+//!
+//! A rule without a uid keeps that of the server's rule of its title, else gets one by its path: a group that is written without
+//! uids gets new ones each time. Up to 10.4 a group takes no rule with a new uid; those are made one by one first.
+
+use std::rc::Rc;
+
+use common::change::{Change, Failure, ObjectId};
+use common::diff::{Writing, diff};
+use common::document::{Have, Held, Meta, Row};
+use common::files::{Object, Problem, Set};
+use common::http::{Call, parallel};
+use serde_json::{Map, Value, json};
+
+use crate::alerting::{duration, exported, locked, milliseconds, send};
+use crate::folder::above;
+use crate::scope::{READERS, Scope, get};
+use crate::server::part;
+use crate::uid;
+
+/// The row.
+pub(crate) const ROW: Row<Scope> =
+    Row { compare: Some(compare), check, needs, preflight, export, ..Row::new("alert_rules", read, write) };
+
+const RULES: &str = "/api/v1/provisioning/alert-rules";
+
+/// Takes the group out of a provisioning export, whose names differ.
+pub(crate) fn unwrap(_: &str, body: Value) -> Value {
+    let mut body = exported(body, "groups");
+    if let Some(seconds) = body["interval"].as_str().and_then(milliseconds) {
+        body["interval"] = json!(seconds / 1000);
+    }
+    if let Some(fields) = body.as_object_mut()
+        && !fields.contains_key("title")
+        && let Some(name) = fields.remove("name")
+    {
+        fields.insert("title".into(), name);
+    }
+    body
+}
+
+fn title_of(object: &Object, body: &Value) -> String {
+    let file = object.parts.last().unwrap_or(&object.id.name);
+    body["title"].as_str().unwrap_or(file).to_owned()
+}
+
+/// The uid of the folder that the path names: a declared directory, else a uid.
+fn folder_of(scope: &Scope, object: &Object) -> Result<String, Failure> {
+    let path = above(object);
+    if let Some(uid) = scope.memory.borrow().folders.get(path) {
+        return Ok(uid.clone());
+    }
+    match path {
+        [uid] => Ok(uid.clone()),
+        _ => Err(Failure::rejected(format!("dashboards/{} is no declared folder", path.join("/")))),
+    }
+}
+
+fn group_path(folder: &str, title: &str) -> String {
+    format!("/api/v1/provisioning/folder/{}/rule-groups/{}", part(folder), part(title))
+}
+
+fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
+    let mut held = Held::new();
+    let rules = scope.must(RULES)?;
+    let rules = rules.as_array().cloned().unwrap_or_default();
+    let mut wanted = Vec::new();
+    for object in want {
+        wanted.push((object.id.name.clone(), folder_of(scope, object)?, title_of(object, &object.value()?)));
+    }
+    if want.is_empty() {
+        for rule in &rules {
+            let text = |field: &str| rule[field].as_str().unwrap_or_default().to_owned();
+            let one =
+                (format!("{}\u{1}{}", text("folderUID"), text("ruleGroup")), text("folderUID"), text("ruleGroup"));
+            if !wanted.contains(&one) {
+                wanted.push(one);
+            }
+        }
+    }
+    let client = scope.client();
+    let found = parallel(&wanted, READERS, |(_, folder, title)| get(client, &group_path(folder, title)));
+    for ((key, folder, title), found) in wanted.iter().zip(found) {
+        let Some(group) = found? else { continue };
+        let ours = |rule: &&Value| rule["folderUID"] == folder.as_str() && rule["ruleGroup"] == title.as_str();
+        let locked = rules.iter().filter(ours).find_map(|rule| locked(scope, &rule["provenance"], true));
+        let titles: Map<String, Value> = group["rules"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|rule| Some((rule["title"].as_str()?.to_owned(), rule["uid"].clone())))
+            .collect();
+        held.insert(key.clone(), Have { locked, meta: json!({"titles": titles}), ..Have::of(&group) });
+    }
+    Ok(held)
+}
+
+/// Gives every rule its uid; `titles` are the server's rules of the group.
+fn with_uids(object: &Object, group: &mut Value, titles: &Value) {
+    for rule in group["rules"].as_array_mut().into_iter().flatten() {
+        if rule["uid"].as_str().is_none_or(str::is_empty) {
+            let title = rule["title"].as_str().unwrap_or_default().to_owned();
+            let mut path = object.parts.clone();
+            path.push(title.clone());
+            rule["uid"] = match &titles[&title] {
+                Value::String(held) => json!(held),
+                _ => json!(uid::of_path(&path, false)),
+            };
+        }
+    }
+}
+
+/// Rules by uid and their order, so that a difference names its rule; without what servers add.
+fn normal(group: &Value) -> Value {
+    let mut rules = Map::new();
+    let mut order = Vec::new();
+    for rule in group["rules"].as_array().into_iter().flatten() {
+        let mut rule = rule.clone();
+        let uid = rule["uid"].as_str().unwrap_or_default().to_owned();
+        normal_rule(&mut rule);
+        order.push(json!(uid));
+        rules.insert(uid, rule);
+    }
+    let interval = group["interval"].as_i64().unwrap_or(60);
+    json!({"interval": interval, "rules": rules, "order": order})
+}
+
+fn normal_rule(rule: &mut Value) {
+    for field in ["for", "keep_firing_for", "keepFiringFor"] {
+        if rule.get(field).is_some() {
+            duration(rule, field);
+        }
+    }
+    for query in rule["data"].as_array_mut().into_iter().flatten() {
+        if let Some(fields) = query.as_object_mut() {
+            fields.retain(|key, value| !(key == "queryType" && *value == json!("")));
+            if let Some(range) = fields.get_mut("relativeTimeRange").and_then(Value::as_object_mut) {
+                range.retain(|_, value| *value != json!(0));
+            }
+            if let Some(model) = fields.get_mut("model").and_then(Value::as_object_mut) {
+                model.retain(|key, value| {
+                    !(key == "intervalMs" && *value == json!(1000) || key == "maxDataPoints" && *value == json!(43200))
+                });
+            }
+        }
+    }
+    let Some(fields) = rule.as_object_mut() else { return };
+    for made in ["id", "uid", "orgID", "updated", "provenance", "ruleGroup", "folderUID"] {
+        fields.remove(made);
+    }
+    fields.retain(|key, value| {
+        let default = match key.as_str() {
+            "noDataState" => json!("NoData"),
+            "execErrState" => json!("Alerting"),
+            "for" | "keep_firing_for" | "keepFiringFor" => json!("0s"),
+            "isPaused" => json!(false),
+            _ => json!({}),
+        };
+        !value.is_null() && *value != default
+    });
+}
+
+fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
+    let mut want = want.clone();
+    let titles: Map<String, Value> = have["rules"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|rule| Some((rule["title"].as_str()?.to_owned(), rule["uid"].clone())))
+        .collect();
+    with_uids(object, &mut want, &Value::Object(titles));
+    Change::update(diff(Writing::Replaces, &normal(have), &normal(&want)))
+}
+
+fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
+    let folder = folder_of(scope, object)?;
+    let title = title_of(object, &want);
+    let mut group = want;
+    with_uids(object, &mut group, meta.map_or(&Value::Null, |meta| &meta.meta["titles"]));
+    let rules = group["rules"].as_array().cloned().unwrap_or_default();
+    if scope.version().0 <= 10 {
+        for rule in &rules {
+            let uid = rule["uid"].as_str().unwrap_or_default();
+            if scope.get_or_empty(&format!("{RULES}/{}", part(uid)))? {
+                continue;
+            }
+            let mut rule = rule.clone();
+            rule["folderUID"] = json!(folder);
+            rule["ruleGroup"] = json!(title);
+            rule["orgID"] = json!(0);
+            send(scope, Call::post(RULES, rule.to_string()))?;
+        }
+    }
+    let body = json!({"title": title, "folderUid": folder, "interval": group["interval"].as_i64().unwrap_or(60), "rules": rules});
+    send(scope, Call::put(group_path(&folder, &title), body.to_string()))
+}
+
+fn needs(object: &Object, _: &Value, _: &Set) -> Vec<ObjectId> {
+    vec![ObjectId { org: object.id.org.clone(), kind: "folders", name: above(object).join("/") }]
+}
+
+fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if let Some(groups) = body["groups"].as_array() {
+        let text = format!("the export holds {} groups: write one file for each", groups.len());
+        return vec![object.problem("/groups", text)];
+    }
+    let path = above(object);
+    let directory = |(org, kind, known): &(Option<_>, &str, Vec<String>)| {
+        *org == object.id.org && *kind == "dashboards" && known.as_slice() == path
+    };
+    match path {
+        [] => problems.push(object.problem("", "a group lies in a folder: alert_rules/<folder>/<group>.json")),
+        [_] => {}
+        _ if set.folders.iter().any(directory) => {}
+        _ => problems.push(object.problem("", format!("dashboards/{} is no declared folder", path.join("/")))),
+    }
+    let interval = &body["interval"];
+    if !interval.is_null() && interval.as_i64().is_none_or(|seconds| seconds <= 0 || seconds % 10 != 0) {
+        problems.push(object.problem("/interval", "must be seconds, a multiple of 10"));
+    }
+    let rules = body["rules"].as_array().cloned().unwrap_or_default();
+    if rules.is_empty() {
+        problems.push(object.problem("/rules", "a group needs a rule: Grafana keeps no empty group"));
+    }
+    let mut titles = Vec::new();
+    for (index, rule) in rules.iter().enumerate() {
+        let at = |field: &str| format!("/rules/{index}/{field}");
+        match rule["title"].as_str() {
+            None | Some("") => problems.push(object.problem(&at("title"), "a rule needs a title")),
+            Some(title) if titles.contains(&title) => {
+                problems.push(object.problem(&at("title"), format!("the title {title:?} is there twice")));
+            }
+            Some(title) => titles.push(title),
+        }
+        if let Some(uid) = rule["uid"].as_str() {
+            problems.extend(uid::wrong(uid).map(|wrong| object.problem(&at("uid"), wrong)));
+            let others = set.of_org(object.id.org.as_deref(), "alert_rules");
+            let earlier = others.iter().filter(|other| other.id < object.id);
+            for other in earlier {
+                let theirs = other.value().unwrap_or_default();
+                if theirs["rules"].as_array().is_some_and(|rules| rules.iter().any(|other| other["uid"] == uid)) {
+                    problems.push(object.problem(&at("uid"), format!("the uid {uid} is also in {}", other.file)));
+                }
+            }
+        }
+        for field in ["for", "keep_firing_for"] {
+            if rule.get(field).is_some_and(|time| time.as_str().and_then(milliseconds).is_none()) {
+                problems.push(object.problem(&at(field), "must be a duration such as \"5m\""));
+            }
+        }
+    }
+    problems
+}
+
+/// 10 and 11 take a group into a folder that is not there, and cannot export afterwards.
+fn preflight(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (object, _, _) in todo {
+        let path = above(object);
+        if scope.memory.borrow().folders.contains_key(path) {
+            continue;
+        }
+        let name = path.join("/");
+        if matches!(scope.get(&format!("/api/folders/{}", part(&name))), Ok(None)) {
+            let text =
+                format!("{name:?} is neither a directory below dashboards nor the uid of a folder on the server");
+            problems.push(object.problem("", text));
+        }
+    }
+    problems
+}
+
+fn export(_: &str, mut body: Value, have: &Have) -> Option<(Value, Vec<String>)> {
+    for rule in body["rules"].as_array_mut().into_iter().flatten() {
+        if let Some(fields) = rule.as_object_mut() {
+            for made in ["id", "orgID", "updated", "provenance", "ruleGroup", "folderUID"] {
+                fields.remove(made);
+            }
+        }
+    }
+    have.locked.is_none().then_some((body, Vec::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(wait: &str) -> Value {
+        json!({"uid": "r", "title": "Up", "condition": "B", "for": wait, "noDataState": "NoData", "labels": {"a": "b"},
+            "data": [{"refId": "A", "datasourceUid": "p", "relativeTimeRange": {"from": 600, "to": 0}, "model": {"expr": "up"}}]})
+    }
+
+    #[test]
+    fn what_each_version_adds_is_no_difference() {
+        let mut have = rule("5m");
+        for (field, value) in [
+            ("id", json!(1)),
+            ("orgID", json!(1)),
+            ("folderUID", json!("f")),
+            ("ruleGroup", json!("g")),
+            ("updated", json!("2026")),
+            ("isPaused", json!(false)),
+            ("record", Value::Null),
+            ("notification_settings", Value::Null),
+            ("keep_firing_for", json!("0s")),
+            ("execErrState", json!("Alerting")),
+            ("annotations", json!({})),
+        ] {
+            have[field] = value;
+        }
+        have["data"][0]["queryType"] = json!("");
+        have["data"][0]["model"] = json!({"expr": "up", "intervalMs": 1000, "maxDataPoints": 43200});
+        let group = |rule: Value| json!({"title": "g", "interval": 60, "rules": [rule]});
+        assert_eq!(diff(Writing::Replaces, &normal(&group(have)), &normal(&group(rule("300s")))), []);
+        let changed = diff(Writing::Replaces, &normal(&group(rule("1m"))), &normal(&group(rule("300s"))));
+        assert_eq!(changed[0].to_string(), "/rules/r/for: \"60s\" -> \"300s\"");
+    }
+}

@@ -1,0 +1,122 @@
+//! Library panels: read by uid, compared whole, changed by PATCH with the version that was read.
+
+use std::rc::Rc;
+
+use common::change::{Change, Failure};
+use common::diff::{Writing, diff};
+use common::document::{Have, Held, Meta, Row};
+use common::files::{Object, Problem, Set};
+use common::http::parallel;
+use serde_json::{Value, json};
+
+use crate::scope::{READERS, Scope, get};
+use crate::server::part;
+use crate::uid;
+
+/// The row.
+pub(crate) const ROW: Row<Scope> =
+    Row { normal, compare: Some(compare), check, export, ..Row::new("library_panels", read, write) };
+
+/// Takes the panel out of the API's answer.
+pub(crate) fn unwrap(_: &str, mut body: Value) -> Value {
+    if body["result"].is_object() { body["result"].take() } else { body }
+}
+
+fn identity(object: &Object, body: &Value) -> (String, String) {
+    let or_file = |field: &str| body[field].as_str().unwrap_or(&object.id.name).to_owned();
+    (or_file("uid"), or_file("name"))
+}
+
+fn have(body: Value) -> Have {
+    let element = unwrap("", body);
+    Have { meta: json!({"version": element["version"]}), ..Have::of(&element) }
+}
+
+fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
+    if want.is_empty() {
+        const PAGE: usize = 100;
+        let mut held = Held::new();
+        for page in 1.. {
+            let list = scope.must(&format!("/api/library-elements?kind=1&perPage={PAGE}&page={page}"))?;
+            let rows = list["result"]["elements"].as_array().cloned().unwrap_or_default();
+            let full = rows.len() == PAGE;
+            held.extend(rows.into_iter().map(|row| (row["uid"].as_str().unwrap_or_default().to_owned(), have(row))));
+            if !full {
+                break;
+            }
+        }
+        return Ok(held);
+    }
+    let uids: Result<Vec<String>, Failure> =
+        want.iter().map(|object| Ok(identity(object, &object.value()?).0)).collect();
+    let client = scope.client();
+    let found = parallel(&uids?, READERS, |uid| get(client, &format!("/api/library-elements/{}", part(uid))));
+    let mut held = Held::new();
+    for (object, found) in want.iter().zip(found) {
+        if let Some(found) = found? {
+            held.insert(object.id.name.clone(), have(found));
+        }
+    }
+    Ok(held)
+}
+
+/// `model` carries type and description once more; the element's own are made from it.
+fn normal(body: &mut Value) {
+    let Some(fields) = body.as_object_mut() else { return };
+    for made in ["id", "orgId", "folderId", "type", "description", "version", "meta", "apiVersion"] {
+        fields.remove(made);
+    }
+    fields.retain(|key, value| match key.as_str() {
+        "kind" => *value != json!(1),
+        "folderUid" => *value != json!(""),
+        _ => true,
+    });
+    if let Some(model) = fields.get_mut("model").and_then(Value::as_object_mut) {
+        model.remove("libraryPanel");
+        model.retain(|key, value| key != "description" || *value != json!(""));
+    }
+}
+
+fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
+    let (uid, name) = identity(object, want);
+    let mut want = want.clone();
+    want["uid"] = json!(uid);
+    want["name"] = json!(name);
+    Change::update(diff(Writing::Replaces, have, &want))
+}
+
+fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
+    let (uid, name) = identity(object, &want);
+    // Left out, the folder would be the root (every version).
+    let folder = want["folderUid"].as_str().unwrap_or_default();
+    let mut body = json!({"uid": uid, "name": name, "kind": 1, "folderUid": folder, "model": want["model"]});
+    match meta {
+        None => scope.post("/api/library-elements", &body).map(drop),
+        Some(meta) => {
+            body["version"] = meta.meta["version"].clone();
+            scope.patch(&format!("/api/library-elements/{}", part(&uid)), &body).map(drop)
+        }
+    }
+}
+
+fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let (uid, _) = identity(object, body);
+    problems.extend(uid::wrong(&uid).map(|wrong| object.problem("/uid", wrong)));
+    if !body["model"].is_object() {
+        problems.push(object.problem("/model", "the panel's model is missing"));
+    }
+    if body.get("kind").is_some_and(|kind| *kind != json!(1)) {
+        problems.push(object.problem("/kind", "must be 1, a panel: Grafana has no other kind any more"));
+    }
+    for other in set.of_org(object.id.org.as_deref(), "library_panels") {
+        if other.id < object.id && other.value().is_ok_and(|theirs| identity(&other, &theirs).0 == uid) {
+            problems.push(object.problem("/uid", format!("the uid {uid} is also that of {}", other.file)));
+        }
+    }
+    problems
+}
+
+fn export(_: &str, body: Value, _: &Have) -> Option<(Value, Vec<String>)> {
+    Some((body, Vec::new()))
+}

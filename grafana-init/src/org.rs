@@ -1,0 +1,63 @@
+//! Organizations: made when they are missing, never renamed or removed. What is in them are the other kinds' objects.
+
+use std::rc::Rc;
+
+use common::change::{Change, Failure, ObjectId, Planned};
+use common::files::Problem;
+use common::kind::{Exported, Kind};
+use serde_json::json;
+
+use crate::scope::Scope;
+
+/// The named organizations of the files.
+pub(crate) struct Orgs {
+    scopes: Vec<(ObjectId, Rc<Scope>)>,
+}
+
+impl Orgs {
+    pub(crate) fn new(scopes: &[Rc<Scope>]) -> Self {
+        let named = |scope: &Rc<Scope>| Some((ObjectId::new("orgs", scope.org.as_deref()?), scope.clone()));
+        Self { scopes: scopes.iter().filter_map(named).collect() }
+    }
+}
+
+impl Kind for Orgs {
+    fn name(&self) -> &'static str {
+        "orgs"
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
+        let plan = |(id, scope): &(ObjectId, Rc<Scope>)| {
+            let verdict = scope.find().map(|there| if there { Change::none() } else { Change::create() });
+            let verdict = verdict
+                .map_err(|failure| failure.context("organizations need a server administrator's user and password"));
+            Planned::new(id.clone(), verdict)
+        };
+        Ok(self.scopes.iter().map(plan).collect())
+    }
+
+    fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
+        let make = |planned: &&Planned| {
+            let (_, scope) =
+                self.scopes.iter().find(|(id, _)| *id == planned.id).expect("only what plan returned is applied");
+            let made = scope
+                .server
+                .client
+                .send(&common::http::Call::post("/api/orgs", json!({"name": planned.id.name}).to_string()))?;
+            if let Some(id) = made.json()?["orgId"].as_i64() {
+                scope.found(id);
+            }
+            Ok(())
+        };
+        todo.iter().map(make).collect()
+    }
+
+    fn export(&mut self) -> Result<Vec<Exported>, Failure> {
+        // An organization is its folder: the other kinds write into it.
+        Ok(Vec::new())
+    }
+}

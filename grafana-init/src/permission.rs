@@ -1,0 +1,126 @@
+//! Permissions of a folder: a set of who may do what. A declared list replaces all managed entries; inherited ones are not its own.
+
+use std::collections::BTreeMap;
+
+use common::change::{Difference, Failure, Shown};
+use common::json::step;
+use serde_json::{Value, json};
+
+use crate::scope::Scope;
+use crate::server::part;
+
+const LEVELS: [(&str, i64); 3] = [("View", 1), ("Edit", 2), ("Admin", 4)];
+
+/// A declared list as who → level, `who` being `role:Editor`, `team:ops`, `user:login`.
+pub(crate) fn read(list: &Value) -> Result<BTreeMap<String, i64>, String> {
+    let items = list.as_array().ok_or("must be a list of {\"role\" or \"team\" or \"user\": …, \"permission\": …}")?;
+    let mut set = BTreeMap::new();
+    for item in items {
+        let who: Vec<String> = ["role", "team", "user"]
+            .iter()
+            .filter_map(|kind| Some(format!("{kind}:{}", item[*kind].as_str()?)))
+            .collect();
+        let [who] = who.as_slice() else {
+            return Err(format!("{item} must name one of role, team (by name) or user (by login)"));
+        };
+        if let Some(role) = who.strip_prefix("role:").filter(|role| !["Viewer", "Editor", "Admin"].contains(role)) {
+            return Err(format!("{role:?} is no role: Viewer, Editor and Admin are"));
+        }
+        let given = &item["permission"];
+        let level = LEVELS.iter().find(|(name, level)| *given == json!(name) || *given == json!(level));
+        // Grafana drops an entry of another level without a word (10.4 to 12.4).
+        let (_, level) =
+            level.ok_or_else(|| format!("{given} is no permission: 1 (View), 2 (Edit) and 4 (Admin) are"))?;
+        if set.insert(who.clone(), *level).is_some() {
+            return Err(format!("{who} is named twice"));
+        }
+    }
+    Ok(set)
+}
+
+fn held(rows: &Value) -> BTreeMap<String, i64> {
+    let text = |row: &Value, field: &str| row[field].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let who = |row: &Value| {
+        text(row, "role")
+            .map(|role| format!("role:{role}"))
+            .or_else(|| text(row, "team").map(|team| format!("team:{team}")))
+            .or_else(|| text(row, "userLogin").map(|login| format!("user:{login}")))
+    };
+    let own = rows.as_array().into_iter().flatten().filter(|row| row["inherited"] != true);
+    own.filter_map(|row| Some((who(row)?, row["permission"].as_i64()?))).collect()
+}
+
+/// Where the server's entries differ from the declared ones.
+pub(crate) fn differences(
+    scope: &Scope,
+    folder: &str,
+    want: &BTreeMap<String, i64>,
+) -> Result<Vec<Difference>, Failure> {
+    let have = held(&scope.must(&path(folder))?);
+    Ok(compare(&have, want))
+}
+
+fn compare(have: &BTreeMap<String, i64>, want: &BTreeMap<String, i64>) -> Vec<Difference> {
+    let mut who: Vec<&String> = have.keys().chain(want.keys()).collect();
+    who.sort();
+    who.dedup();
+    let shown = |level: Option<&i64>| match level {
+        Some(level) => Shown::text(LEVELS.iter().find(|(_, known)| known == level).map_or("?", |(name, _)| name)),
+        None => Shown::Absent,
+    };
+    who.into_iter()
+        .filter(|who| have.get(*who) != want.get(*who))
+        .map(|who| Difference::new(format!("/permissions{}", step(who)), shown(have.get(who)), shown(want.get(who))))
+        .collect()
+}
+
+fn path(folder: &str) -> String {
+    format!("/api/folders/{}/permissions", part(folder))
+}
+
+/// Replaces all entries.
+pub(crate) fn write(scope: &Scope, folder: &str, want: &BTreeMap<String, i64>) -> Result<(), Failure> {
+    let mut items = Vec::new();
+    for (who, level) in want {
+        let (kind, name) = who.split_once(':').expect("read made it of kind and name");
+        items.push(match kind {
+            "role" => json!({"role": name, "permission": level}),
+            "team" => json!({"teamId": crate::account::team_id(scope, name)?, "permission": level}),
+            _ => json!({"userId": crate::account::user_id(scope, name)?, "permission": level}),
+        });
+    }
+    scope.post(&path(folder), &json!({"items": items})).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn entries_are_a_set() {
+        let want =
+            read(&json!([{"role": "Viewer", "permission": "View"}, {"team": "ops", "permission": 4}])).expect("good");
+        let rows = json!([
+            {"role": "Editor", "permission": 2, "userLogin": "", "team": ""},
+            {"team": "ops", "permission": 1}, {"role": "Viewer", "permission": 1},
+            {"userLogin": "admin", "permission": 4, "inherited": true}]);
+        let shown: Vec<String> = compare(&held(&rows), &want).iter().map(ToString::to_string).collect();
+        expect![[r#"
+            /permissions/role:Editor: "Edit" -> (absent)
+            /permissions/team:ops: "View" -> "Admin""#]]
+        .assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn what_grafana_would_drop_is_an_error() {
+        for bad in [
+            json!([{"role": "Viewer", "permission": 3}]),
+            json!([{"permission": 1}]),
+            json!({}),
+            json!([{"role": "Owner", "permission": 1}]),
+        ] {
+            assert!(read(&bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Preferences of an organization: one object, the file is the truth; a PUT sets back what it leaves out.
+
+use std::rc::Rc;
+
+use common::change::{Change, Failure};
+use common::document::{Have, Held, Meta, Row};
+use common::files::{Object, Problem, Set};
+use serde_json::{Value, json};
+
+use crate::scope::Scope;
+use crate::server::part;
+
+/// The row.
+pub(crate) const ROW: Row<Scope> = Row { normal, check, preflight, ..Row::new("preferences", read, write) };
+
+const PATH: &str = "/api/org/preferences";
+
+fn read(scope: &Scope, _: &[Rc<Object>]) -> Result<Held, Failure> {
+    Ok(Held::from([("preferences".to_owned(), Have::of(&scope.must(PATH)?))]))
+}
+
+fn normal(body: &mut Value) {
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("homeDashboardId");
+        fields.retain(|_, value| !value.is_null() && *value != json!("") && *value != json!({}));
+    }
+}
+
+fn write(scope: &Scope, _: &Object, want: Value, _: Option<&Meta>) -> Result<(), Failure> {
+    scope.put(PATH, &want).map(drop)
+}
+
+fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
+    let Some(fields) = body.as_object() else { return vec![object.problem("", "must be an object")] };
+    let mut problems = Vec::new();
+    let known = [
+        "theme",
+        "homeDashboardUID",
+        "timezone",
+        "weekStart",
+        "language",
+        "regionalFormat",
+        "queryHistory",
+        "navbar",
+        "cookiePreferences",
+    ];
+    for key in fields.keys().filter(|key| !known.contains(&key.as_str())) {
+        let text = format!("unknown preference: known are {}", known.join(", "));
+        problems.push(object.problem(&common::json::step(key), text));
+    }
+    problems
+}
+
+fn preflight(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (object, body, _) in todo {
+        let Some(home) = body["homeDashboardUID"].as_str().filter(|home| !home.is_empty()) else { continue };
+        let declared = scope.memory.borrow().dashboards.contains(home);
+        if !declared && matches!(scope.get(&format!("/api/dashboards/uid/{}", part(home))), Ok(None)) {
+            let text = format!("the dashboard {home} is neither declared nor on the server");
+            problems.push(object.problem("/homeDashboardUID", text));
+        }
+    }
+    problems
+}
