@@ -45,6 +45,8 @@ remove_all() {
   if [ -n "$ids" ]; then docker rm --force --volumes $ids >/dev/null; fi
   docker network prune --force >/dev/null
   docker volume prune --force >/dev/null
+  # What newer builds have replaced.
+  docker image prune --force >/dev/null
 }
 
 finish() {

@@ -38,23 +38,34 @@ base() {
   "${root[@]}" rm -rf "$work/rootfs"
 }
 
-build() { # NAME SUM
-  docker build --quiet --target "$1" --label "made-of=$2" --tag "init-tests/$1" --file "$here/Dockerfile" "$work/context" >/dev/null
+build() { # NAME SUM DOCKERFILE [TARGET]
+  docker build --quiet ${4:+--target "$4"} --label "made-of=$2" --tag "init-tests/$1" --file "$here/$3" "$work/context" >/dev/null
   "${root[@]}" rm -rf "$work/context"
+}
+
+# What the servers stand on.
+layer() { # tools | java
+  local sum
+  base
+  sum=$(sum "$here/Dockerfile")
+  if made "$1" "$sum"; then return; fi
+  mkdir -p "$work/context"
+  build "$1" "$sum" Dockerfile "$1"
 }
 
 # Links cost neither time nor space; the engine is sent the content.
 image() { # NAME
-  local sum
+  local sum of=("$here/Dockerfile" "$here/$1.Dockerfile" "$here/start.sh") under=tools
   case $1 in
-    kafka) sum=$(sum "$here/Dockerfile" "$here/start.sh" <(echo "$kafka")) ;;
-    opensearch) sum=$(sum "$here/Dockerfile" "$here/start.sh" "$setup/opensearch/RunNode.java" <(echo "$opensearch")) ;;
-    telemetry) sum=$(sum "$here/Dockerfile" "$here/start.sh" "$here/sink.sh") ;;
-    grafana) sum=$(sum "$here/Dockerfile" "$here/start.sh" "${GRAFANA_STANDIN:?names the static binary of the stand-in}") ;;
+    kafka) under=java version=$kafka ;;
+    opensearch) under=java version=$opensearch of+=("$setup/opensearch/RunNode.java") ;;
+    telemetry) of+=("$here/sink.sh") version=$suite ;;
+    grafana) of+=("${GRAFANA_STANDIN:?names the static binary of the stand-in}") version=$suite ;;
     *) die "no image $1" ;;
   esac
+  sum=$( (cat "${of[@]}"; echo "$version") | sha256sum | cut -c1-20)
   if made "$1" "$sum"; then return; fi
-  base
+  layer "$under"
   mkdir -p "$work/context"
   cp "$here/start.sh" "$here/sink.sh" "$work/context/"
   case $1 in
@@ -70,7 +81,7 @@ image() { # NAME
     telemetry) ;;
     grafana) cp "$GRAFANA_STANDIN" "$work/context/grafana-standin" ;;
   esac
-  build "$1" "$sum"
+  build "$1" "$sum" "$1.Dockerfile"
 }
 
 [ $# -gt 0 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
