@@ -1,0 +1,229 @@
+//! A canary in every secret setting and file: whatever a run does, and however it fails, nothing that it leaves anywhere sings.
+
+use std::path::Path;
+
+use kit::authority::Authority;
+use kit::fixture::{cluster, grafana, grafana_init, os_init};
+use kit::grafana::{Effect, Fault};
+use kit::loki::Loki;
+use kit::sandbox::{Run, Sandbox};
+use kit::scripted_http::{Answer, Response, ScriptedHttp};
+use serde_json::json;
+
+/// Each secret contains it, so that one search finds any of them.
+const CANARY: &str = "kanarienvogel";
+
+/// Fails if a text holds the canary, as it is or in one of the ways that it travels.
+#[track_caller]
+fn silent(place: &str, text: &str) {
+    use base64::Engine;
+    let lower = text.to_lowercase();
+    let line = lower.lines().find(|line| line.contains(CANARY));
+    assert!(line.is_none(), "{place} sings: {line:?}");
+    // Any of the three alignments of base64, without the letters that its neighbors decide.
+    for shift in 0..3 {
+        let encoded =
+            base64::engine::general_purpose::STANDARD_NO_PAD.encode([&vec![b'.'; shift], CANARY.as_bytes()].concat());
+        let middle = &encoded[4..encoded.len() - 3];
+        let line = text.lines().find(|line| line.contains(middle));
+        assert!(line.is_none(), "{place} sings in base64: {line:?}");
+    }
+}
+
+#[track_caller]
+fn silent_run(run: &Run) {
+    silent("stdout", &run.stdout);
+    silent("stderr", &run.stderr);
+}
+
+fn silent_folder(folder: &Path) {
+    for entry in std::fs::read_dir(folder).expect("a folder of ours") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            silent_folder(&path);
+        } else {
+            silent(
+                &path.display().to_string(),
+                &String::from_utf8_lossy(&std::fs::read(&path).expect("a file of ours")),
+            );
+        }
+    }
+}
+
+/// A server that says back whatever it was told, as careless ones do, with this status.
+fn echo(status: u16) -> ScriptedHttp {
+    ScriptedHttp::new(move |request, _| {
+        let headers: Vec<String> = request.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let body = String::from_utf8_lossy(&request.body);
+        let said = json!({"message": format!("no: {} {} {}", request.target, headers.join(", "), body), "error": {"reason": headers.join(", ")}});
+        Answer::Say(Response::json(status, &said))
+    })
+}
+
+/// Every way to say it, of a run that is told everywhere.
+fn loud(sandbox: Sandbox, loki: &Loki, gateway: &ScriptedHttp, format: &str) -> Sandbox {
+    let result = sandbox.path("out/result.json");
+    std::fs::create_dir_all(sandbox.path("out")).expect("our own folder");
+    sandbox
+        .env("LOG_LEVEL", "trace")
+        .env("RUST_LOG", "trace")
+        .env("LOG_FORMAT", format)
+        .env("RESULT_FILE", result.display().to_string())
+        .env("WAIT_TIMEOUT", "300ms")
+        .env("MAX_RETRIES", "1")
+        .env("LOKI_URL", loki.url())
+        .env("LOKI_TOKEN", format!("{CANARY}-loki"))
+        .env("PUSHGATEWAY_URL", gateway.url().replace("http://", &format!("http://user:{CANARY}-gateway@")))
+}
+
+#[track_caller]
+fn all_silent(sandbox: &Sandbox, run: &Run, loki: &Loki, gateway: &ScriptedHttp) {
+    silent_run(run);
+    silent_folder(&sandbox.path("out"));
+    assert!(!loki.requests().is_empty() || !run.stderr.contains("Loki"), "{run}");
+    silent("what Loki keeps", &loki.lines().join("\n"));
+    for push in gateway.log() {
+        silent("what the Pushgateway gets", &String::from_utf8_lossy(&push.body));
+    }
+}
+
+#[test]
+fn servers_that_say_back_what_they_were_told() {
+    for status in [400, 401, 403, 500, 503] {
+        let (server, gateway) = (echo(status), echo(400));
+        for make in [os_init, grafana_init] {
+            for (format, command) in [("json", "apply"), ("logfmt", "wait"), ("text", "plan"), ("text", "healthcheck")]
+            {
+                let loki = Loki::new();
+                let sandbox = make(&server.url());
+                for prefix in ["OPENSEARCH", "GRAFANA"] {
+                    let file = sandbox.path(&format!("{prefix}-password"));
+                    std::fs::write(&file, format!("{CANARY}-{prefix}\n")).expect("our own folder");
+                }
+                let mut sandbox = loud(sandbox, &loki, &gateway, format);
+                sandbox.unset("GRAFANA_PASSWORD");
+                for prefix in ["OPENSEARCH", "GRAFANA"] {
+                    sandbox.set(&format!("{prefix}_USERNAME"), "admin");
+                    let file = sandbox.path(&format!("{prefix}-password")).display().to_string();
+                    sandbox.set(&format!("{prefix}_PASSWORD_FILE"), file);
+                }
+                let run = sandbox.run(&[command]);
+                run.expect_code(1);
+                all_silent(&sandbox, &run, &loki, &gateway);
+            }
+        }
+    }
+}
+
+#[test]
+fn tokens_and_user_information_and_keys() {
+    let (server, gateway, loki) = (echo(400), echo(202), Loki::new());
+    let key = tempfile::NamedTempFile::new().expect("the temporary folder can be written");
+    std::fs::write(key.path(), format!("-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n"))
+        .expect("ours");
+    let authority = tempfile::NamedTempFile::new().expect("the temporary folder can be written");
+    std::fs::write(authority.path(), Authority::new().pem()).expect("ours");
+    let user = server.url().replace("http://", &format!("http://admin:{CANARY}-in-url@"));
+    let path = |file: &tempfile::NamedTempFile| file.path().display().to_string();
+    for settings in [
+        vec![("OPENSEARCH_TOKEN", format!("{CANARY}-token"))],
+        vec![("OPENSEARCH_URL", user)],
+        vec![("OPENSEARCH_URL", format!("http://admin:{CANARY}@host with spaces"))],
+        vec![("OPENSEARCH_URL", format!("admin:{CANARY}@host:9200"))],
+        vec![("OPENSEARCH_PASSWORD", format!("{CANARY}-without-user"))],
+        vec![("OPENSEARCH_PASSWORD", format!("{CANARY}-1")), ("OPENSEARCH_PASSWORD_FILE", path(&key))],
+        vec![("OPENSEARCH_CERT_FILE", path(&authority)), ("OPENSEARCH_KEY_FILE", path(&key))],
+    ] {
+        let mut sandbox = loud(os_init(&server.url()), &loki, &gateway, "json");
+        for (name, value) in &settings {
+            sandbox.set(name, value.as_str());
+        }
+        let run = sandbox.run(&["apply"]);
+        run.expect_code(1);
+        all_silent(&sandbox, &run, &loki, &gateway);
+    }
+}
+
+#[test]
+fn what_files_take_from_the_environment() {
+    let gateway = echo(202);
+    for fault in [None, Some(400), Some(500)] {
+        for command in ["plan", "apply", "apply"] {
+            let (server, loki) = (grafana(), Loki::new());
+            if let Some(status) = fault {
+                let words = format!(r#"{{"message":"cannot use {CANARY}-header for {CANARY}-from-file"}}"#);
+                server.fault(Fault::on("POST", "/api/datasources", Effect::Answer(status, words)));
+            }
+            let sandbox = grafana_init(&server.url()).config(&[(
+                "datasources/prometheus.json",
+                json!({
+                    "name": "Prometheus", "type": "prometheus", "access": "proxy", "url": "http://h/$__env{WHERE}",
+                    "basicAuth": true, "basicAuthUser": "u", "jsonData": {"httpHeaderName1": "X-Key"},
+                    "secureJsonData": {"basicAuthPassword": "$__file{PASSWORD}", "httpHeaderValue1": format!("{CANARY}-plain")}
+                }),
+            )]);
+            let file = sandbox.path("password");
+            std::fs::write(&file, format!("{CANARY}-from-file\n")).expect("our own folder");
+            let body =
+                std::fs::read_to_string(sandbox.config_dir().join("datasources/prometheus.json")).expect("written");
+            sandbox.write("datasources/prometheus.json", body.replace("PASSWORD", &file.display().to_string()));
+            let sandbox = loud(sandbox, &loki, &gateway, "json").env("WHERE", format!("{CANARY}-header"));
+            let sandbox = sandbox.env("WAIT_TIMEOUT", "10s");
+            let run = sandbox.run(&[command]);
+            assert_eq!(run.code() == Some(1), fault.is_some() && command == "apply", "{run}");
+            all_silent(&sandbox, &run, &loki, &gateway);
+        }
+    }
+}
+
+#[test]
+fn exports() {
+    let server = grafana();
+    let body = json!({
+        "name": "Secret", "type": "prometheus", "access": "proxy", "url": "http://h:1",
+        "jsonData": {"httpHeaderName1": "X-Key"}, "secureJsonData": {"httpHeaderValue1": format!("{CANARY}-kept")}
+    });
+    let (status, answer) = server.request(1, "POST", "/api/datasources", &body);
+    assert_eq!(status, 200, "{answer}");
+    let (loki, gateway) = (Loki::new(), echo(202));
+    let sandbox = loud(grafana_init(&server.url()), &loki, &gateway, "json").env("WAIT_TIMEOUT", "10s");
+    let run = sandbox.run(&["export", "out/files"]);
+    run.expect_code(0);
+    assert!(sandbox.path("out/files").read_dir().is_ok_and(|mut files| files.next().is_some()), "{run}");
+    all_silent(&sandbox, &run, &loki, &gateway);
+}
+
+#[test]
+fn programs_of_kafka_too() {
+    let (loki, gateway) = (Loki::new(), echo(202));
+    for (name, value) in [
+        ("KAFKA_SASL_MECHANISM", "PLAIN"),
+        ("KAFKA_SASL_MECHANISM", "no-such-mechanism"),
+        ("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT"),
+    ] {
+        let sandbox = Sandbox::new("k-init")
+            .env("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+            .env("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
+            .env("KAFKA_USERNAME", "user")
+            .env("KAFKA_PASSWORD", format!("{CANARY}-kafka"));
+        let sandbox = loud(sandbox, &loki, &gateway, "json").env(name, value);
+        let run = sandbox.run(&["wait"]);
+        run.expect_code(1);
+        all_silent(&sandbox, &run, &loki, &gateway);
+    }
+}
+
+/// The search itself: it finds what is to be found.
+#[test]
+fn the_search_finds_a_canary() {
+    use base64::Engine;
+    for text in [
+        CANARY.to_uppercase(),
+        base64::engine::general_purpose::STANDARD.encode(format!("user:{CANARY}-x")),
+        base64::engine::general_purpose::STANDARD.encode(format!("admin:{CANARY}")),
+    ] {
+        assert!(std::panic::catch_unwind(|| silent("a text", &text)).is_err(), "{text}");
+    }
+    let server = cluster();
+    silent_run(&os_init(&server.url()).run(&["plan"]));
+}
