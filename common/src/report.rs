@@ -328,7 +328,11 @@ pub fn summary(text: &dyn Fn(&str) -> Option<String>) -> String {
     };
     let waited =
         if get("wait_ms") == "0" { String::new() } else { format!(" after {} of waiting", seconds("wait_ms")) };
-    let writes = if get("writes") == "0" { "no write".to_owned() } else { format!("{} writes", get("writes")) };
+    let writes = match get("writes").as_str() {
+        "0" => "no write".to_owned(),
+        "1" => "1 write".to_owned(),
+        many => format!("{many} writes"),
+    };
     let figures = format!("{} requests, {writes}, {}{waited}", get("requests"), seconds("duration_ms"));
     let command = get("command");
     match text("error") {
