@@ -44,23 +44,23 @@ pub(crate) trait Resource: Sync {
     fn export(&self, cluster: &mut Cluster) -> Result<Vec<Exported>, Failure>;
 }
 
-/// A resource as the runner takes it.
-pub(crate) struct Verified<R> {
-    resource: R,
+/// A resource as the runner takes it. Behind a pointer, so that what is the same for all kinds is in the binary once.
+pub(crate) struct Verified {
+    resource: Box<dyn Resource>,
     cluster: Shared,
     written: BTreeSet<String>,
 }
 
-impl<R: Resource> Verified<R> {
-    pub(crate) fn new(resource: R, cluster: &Shared) -> Self {
-        Self { resource, cluster: cluster.clone(), written: BTreeSet::new() }
+impl Verified {
+    pub(crate) fn new(resource: impl Resource + 'static, cluster: &Shared) -> Self {
+        Self { resource: Box::new(resource), cluster: cluster.clone(), written: BTreeSet::new() }
     }
 }
 
 /// Brokers that are read back from at a time.
 const AT_A_TIME: usize = 4;
 
-impl<R: Resource> Kind for Verified<R> {
+impl Kind for Verified {
     fn name(&self) -> &'static str {
         self.resource.name()
     }
@@ -97,7 +97,7 @@ impl<R: Resource> Kind for Verified<R> {
             .filter(|name| self.written.contains(name))
             .collect();
         if !names.is_empty() {
-            elsewhere(&self.resource, &mut cluster, &names, &mut planned);
+            elsewhere(self.resource.as_ref(), &mut cluster, &names, &mut planned);
         }
         Ok(planned)
     }
@@ -125,7 +125,7 @@ impl<R: Resource> Kind for Verified<R> {
 }
 
 /// Asks every other broker for what was written. One that cannot be reached is a warning, one that lags makes the object lag.
-fn elsewhere<R: Resource>(resource: &R, cluster: &mut Cluster, names: &BTreeSet<String>, planned: &mut [Planned]) {
+fn elsewhere(resource: &dyn Resource, cluster: &mut Cluster, names: &BTreeSet<String>, planned: &mut [Planned]) {
     let mut peers = cluster.peers();
     let found = Mutex::new(Vec::new());
     for chunk in peers.chunks_mut(AT_A_TIME) {
