@@ -333,12 +333,18 @@ pub fn summary(text: &dyn Fn(&str) -> Option<String>) -> String {
         "1" => "1 write".to_owned(),
         many => format!("{many} writes"),
     };
-    let figures = format!("{} requests, {writes}, {}{waited}", get("requests"), seconds("duration_ms"));
-    let command = get("command");
+    let figures = if get("requests") == "0" {
+        String::new()
+    } else {
+        format!(" ({} requests, {writes}, {}{waited})", get("requests"), seconds("duration_ms"))
+    };
+    // Without a command the command line was wrong.
+    let command =
+        text("command").filter(|command| !command.is_empty()).map(|command| command + " ").unwrap_or_default();
     match text("error") {
-        None => format!("{command} done{counts} ({figures})"),
+        None => format!("{command}done{counts}{figures}"),
         Some(error) => format!(
-            "{command} failed ({}, exit code {}): {error}{counts} ({figures})",
+            "{command}failed ({}, exit code {}): {error}{counts}{figures}",
             get("exit_reason"),
             get("exit_code")
         ),
