@@ -96,21 +96,19 @@ fn missing(held: &Value, members: &Value) -> Vec<String> {
         .collect()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]
 fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
     let name = name_of(object, &want);
     let body = json!({"name": name, "email": want["email"].as_str().unwrap_or_default()});
-    let id = match meta.and_then(|meta| meta.meta["id"].as_i64()) {
-        Some(id) => {
-            let held = found(scope, &name)?.unwrap_or_default();
-            if held["email"].as_str().unwrap_or_default() != body["email"] {
-                scope.put(&format!("/api/teams/{id}"), &body)?;
-            }
-            id
+    let id = if let Some(id) = meta.and_then(|meta| meta.meta["id"].as_i64()) {
+        let held = found(scope, &name)?.unwrap_or_default();
+        if held["email"].as_str().unwrap_or_default() != body["email"] {
+            scope.put(&format!("/api/teams/{id}"), &body)?;
         }
-        None => {
-            let made = scope.post("/api/teams", &body)?;
-            made["teamId"].as_i64().ok_or_else(|| Failure::fatal("the new team has no number"))?
-        }
+        id
+    } else {
+        let made = scope.post("/api/teams", &body)?;
+        made["teamId"].as_i64().ok_or_else(|| Failure::fatal("the new team has no number"))?
     };
     if want.get("members").is_some() {
         let rows = scope.must(&format!("/api/teams/{id}/members"))?;

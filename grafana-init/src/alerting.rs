@@ -168,6 +168,7 @@ fn defined(text: &str, name: &str) -> String {
     format!("{{{{ define \"{name}\" }}}}\n{}\n{{{{ end }}}}", lines.join("\n"))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]
 fn write_template(scope: &Scope, object: &Object, want: Value, _: Option<&Meta>) -> Result<(), Failure> {
     let name = name_of(object, &want);
     let body = json!({"template": want["template"]});

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use common::change::{Change, Difference, Failure, ObjectId, Planned, Shown};
+use common::change::{Action, Change, Difference, Failure, ObjectId, Planned, Shown};
 use common::diff::{Writing, diff, mask};
 use common::files::{Object, Problem, Set};
 use common::http::{Client, parallel};
@@ -47,6 +47,8 @@ pub(crate) struct Dashboards {
     resolver: Resolver,
     held: BTreeMap<ObjectId, Held>,
     open: Vec<(ObjectId, Vec<String>)>,
+    /// Those that the last plan did not find, and for which nothing was sent since: making their folders does not make them.
+    absent: BTreeSet<ObjectId>,
 }
 
 impl Dashboards {
@@ -60,6 +62,7 @@ impl Dashboards {
             resolver: Resolver::default(),
             held: BTreeMap::new(),
             open: Vec::new(),
+            absent: BTreeSet::new(),
         };
         for object in set.of_org(org, "inputs") {
             this.read_inputs(&object);
@@ -127,7 +130,12 @@ impl Dashboards {
         };
         let jobs: Vec<(&Object, (String, Option<String>))> =
             self.declared.iter().map(|dashboard| (dashboard.object.as_ref(), job(dashboard))).collect();
+        // One read each: a twin that made one meanwhile is found by the write, which never overwrites.
+        let absent = std::mem::take(&mut self.absent);
         let looked = parallel(&jobs, READERS, |(object, (uid, folder))| match folder {
+            Some(_) if absent.contains(&object.id) => {
+                Ok(Looked { change: Change::create(), held: None, open: Vec::new() })
+            }
             Some(folder) => reader.look(object, uid, folder),
             None => Err(Failure::rejected("its folder could not be told")),
         });
@@ -152,6 +160,8 @@ impl Dashboards {
             });
             planned.push(Planned { id, needs, verdict });
         }
+        let creates = |planned: &&Planned| planned.verdict.as_ref().is_ok_and(|change| change.action == Action::Create);
+        self.absent = planned.iter().filter(creates).map(|planned| planned.id.clone()).collect();
         self.held = kept;
         self.open = open_inputs;
         Ok(planned)
@@ -167,7 +177,7 @@ impl Dashboards {
         };
         let held = self.held.get(&planned.id);
         match &model.resource {
-            Some(version) => self.write_resource(version, &dashboard.uid, &folder, model.body, held),
+            Some(version) => self.write_resource(version, &dashboard.uid, &folder, &model.body, held),
             None => self.write_classic(&dashboard.uid, &folder, model.body, held),
         }
     }
@@ -189,7 +199,7 @@ impl Dashboards {
         version: &str,
         uid: &str,
         folder: &str,
-        spec: Value,
+        spec: &Value,
         held: Option<&Held>,
     ) -> Result<(), Failure> {
         let path = resources(version, &self.scope.namespace());
@@ -203,19 +213,15 @@ impl Dashboards {
             metadata["annotations"][ANNOTATION] = json!(folder);
         }
         let api = format!("dashboard.grafana.app/{version}");
-        match held {
-            Some(held) => {
-                metadata["resourceVersion"] = held.version.clone();
-                let body = json!({"apiVersion": api, "kind": "Dashboard", "metadata": metadata, "spec": spec});
-                self.scope.put(&format!("{path}/{}", part(uid)), &body).map(drop)
-            }
-            None => {
-                // Without it a dashboard that is made here has no permissions at all (12.4).
-                metadata["annotations"]["grafana.app/grant-permissions"] = json!("default");
-                let body = json!({"apiVersion": api, "kind": "Dashboard", "metadata": metadata, "spec": spec});
-                self.scope.post(&path, &body).map(drop)
-            }
+        if let Some(held) = held {
+            metadata["resourceVersion"] = held.version.clone();
+            let body = json!({"apiVersion": api, "kind": "Dashboard", "metadata": metadata, "spec": spec});
+            return self.scope.put(&format!("{path}/{}", part(uid)), &body).map(drop);
         }
+        // Without it a dashboard that is made here has no permissions at all (12.4).
+        metadata["annotations"]["grafana.app/grant-permissions"] = json!("default");
+        let body = json!({"apiVersion": api, "kind": "Dashboard", "metadata": metadata, "spec": spec});
+        self.scope.post(&path, &body).map(drop)
     }
 }
 
@@ -401,6 +407,7 @@ impl Kind for Dashboards {
     }
 
     fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
+        self.absent.clear();
         todo.iter().map(|planned| self.write(planned)).collect()
     }
 

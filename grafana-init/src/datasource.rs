@@ -74,20 +74,17 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
     let found = parallel(&wanted, READERS, |(uid, _)| get(client, &path(uid)));
     let mut list = None;
     for ((object, (_, name)), found) in want.iter().zip(&wanted).zip(found) {
-        let found = match found? {
-            Some(found) => Some(found),
+        let mut found = found?;
+        if found.is_none() {
             // The uid is free; whether the name is as well only the list tells.
-            None => {
-                if list.is_none() {
-                    list = Some(scope.must("/api/datasources")?);
-                }
-                let namesake = rows(list.as_ref().unwrap_or(&Value::Null)).find(|row| row["name"] == json!(name));
-                match namesake.and_then(|row| row["uid"].as_str()) {
-                    Some(other) => scope.get(&path(other))?,
-                    None => None,
-                }
+            if list.is_none() {
+                list = Some(scope.must("/api/datasources")?);
             }
-        };
+            let namesake = rows(list.as_ref().unwrap_or(&Value::Null)).find(|row| row["name"] == json!(name));
+            if let Some(other) = namesake.and_then(|row| row["uid"].as_str()) {
+                found = scope.get(&path(other))?;
+            }
+        }
         if let Some(found) = found {
             held.insert(object.id.name.clone(), have(found));
         }

@@ -346,15 +346,14 @@ pub(crate) fn nested(scope: &Scope) -> Result<bool, Failure> {
         11.. => true,
         10 => {
             let settings = scope.must("/api/frontend/settings")?;
-            match settings.get("featureToggles") {
-                Some(toggles) => toggles["nestedFolders"] == true,
+            if let Some(toggles) = settings.get("featureToggles") {
+                toggles["nestedFolders"] == true
+            } else {
                 // Without the list: a parent that is not there has children only where it is ignored.
-                None => {
-                    let path = "/api/folders?limit=1&parentUid=no-folder-has-this-uid";
-                    let reply = scope.client().send(&Call::get(path).accept(404).accept(400))?;
-                    let ignored = reply.json().is_ok_and(|list| list.as_array().is_some_and(|list| !list.is_empty()));
-                    !ignored && !children(scope, "")?.is_empty()
-                }
+                let path = "/api/folders?limit=1&parentUid=no-folder-has-this-uid";
+                let reply = scope.client().send(&Call::get(path).accept(404).accept(400))?;
+                let ignored = reply.json().is_ok_and(|list| list.as_array().is_some_and(|list| !list.is_empty()));
+                !ignored && !children(scope, "")?.is_empty()
             }
         }
         _ => false,
@@ -406,7 +405,7 @@ pub(crate) fn paths(scope: &Scope) -> Result<BTreeMap<String, Vec<(String, Strin
             let mut name = title.clone();
             // Equal titles are two directories: the second is told apart by its uid.
             if !names.insert(name.clone()) || name.starts_with('.') {
-                name = format!("{title} {uid}").trim_start_matches('.').to_owned();
+                format!("{title} {uid}").trim_start_matches('.').clone_into(&mut name);
             }
             let mut path = above.clone();
             path.push((name, title));

@@ -15,7 +15,7 @@ use crate::uid;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { normal, compare: Some(compare), check, export, ..Row::new("library_panels", read, write) };
+    Row { normal, compare: Some(compare), check, ..Row::new("library_panels", read, write) };
 
 /// Takes the panel out of the API's answer.
 pub(crate) fn unwrap(_: &str, mut body: Value) -> Value {
@@ -85,6 +85,7 @@ fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
     Change::update(diff(Writing::Replaces, have, &want))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]
 fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
     let (uid, name) = identity(object, &want);
     // Left out, the folder would be the root (every version).
@@ -115,8 +116,4 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
         }
     }
     problems
-}
-
-fn export(_: &str, body: Value, _: &Have) -> Option<(Value, Vec<String>)> {
-    Some((body, Vec::new()))
 }

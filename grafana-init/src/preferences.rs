@@ -26,6 +26,7 @@ fn normal(body: &mut Value) {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]
 fn write(scope: &Scope, _: &Object, want: Value, _: Option<&Meta>) -> Result<(), Failure> {
     scope.put(PATH, &want).map(drop)
 }

@@ -34,8 +34,8 @@ pub(crate) struct Memory {
     pub(crate) folders: BTreeMap<Vec<String>, String>,
     /// Whether folders nest on this server.
     pub(crate) nested: Option<bool>,
-    /// Ids of installed plugins; `None` inside when they cannot be listed.
-    pub(crate) plugins: Option<Option<BTreeSet<String>>>,
+    /// Ids of installed plugins, once they were asked for; an error when they cannot be listed.
+    pub(crate) plugins: Option<Result<BTreeSet<String>, Failure>>,
     /// Uids of declared dashboards.
     pub(crate) dashboards: BTreeSet<String>,
     /// Names of declared contact points.
@@ -136,14 +136,15 @@ impl Scope {
     /// The plugins that are installed; `None` when this caller may not list them.
     pub(crate) fn plugins(&self) -> Option<BTreeSet<String>> {
         if let Some(known) = &self.memory.borrow().plugins {
-            return known.clone();
+            return known.clone().ok();
         }
-        let list = self.must("/api/plugins?embedded=0").ok().and_then(|list| {
-            let ids = list.as_array()?.iter().filter_map(|plugin| plugin["id"].as_str().map(str::to_owned));
-            Some(ids.collect::<BTreeSet<String>>())
+        let listed = self.must("/api/plugins?embedded=0").map(|list| {
+            let ids =
+                list.as_array().into_iter().flatten().filter_map(|plugin| plugin["id"].as_str().map(str::to_owned));
+            ids.collect::<BTreeSet<String>>()
         });
-        self.memory.borrow_mut().plugins = Some(list.clone());
-        list
+        self.memory.borrow_mut().plugins = Some(listed.clone());
+        listed.ok()
     }
 }
 
@@ -208,7 +209,9 @@ impl Kind for Scoped {
             return Ok(self.ids.iter().map(planned).collect());
         }
         let mut planned = self.inner.plan()?;
-        planned.iter_mut().for_each(|planned| planned.needs.push(org.clone()));
+        for planned in &mut planned {
+            planned.needs.push(org.clone());
+        }
         Ok(planned)
     }
 

@@ -114,6 +114,7 @@ fn compare(_: &Scope, _: &Object, have: &Value, want: &Value) -> Change {
     Change::update(differences)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]
 fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
     let mut body = json!({"name": name_of(object, &want)});
     for field in ["role", "isDisabled"] {
@@ -121,27 +122,22 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
             body[field] = value.clone();
         }
     }
-    let (id, states) = match meta {
-        Some(meta) => {
-            let id = meta.meta["id"].as_i64().unwrap_or_default();
-            let account = scope.must(&format!("/api/serviceaccounts/{id}"))?;
-            if ["role", "isDisabled"]
-                .iter()
-                .any(|field| want.get(*field).is_some_and(|wanted| account[*field] != *wanted))
-            {
-                scope.patch(&format!("/api/serviceaccounts/{id}"), &body)?;
-            }
-            (id, meta.meta["tokens"].clone())
+    let (id, states) = if let Some(meta) = meta {
+        let id = meta.meta["id"].as_i64().unwrap_or_default();
+        let account = scope.must(&format!("/api/serviceaccounts/{id}"))?;
+        let differs = |field: &&str| want.get(*field).is_some_and(|wanted| account[*field] != *wanted);
+        if ["role", "isDisabled"].iter().any(|field| differs(field)) {
+            scope.patch(&format!("/api/serviceaccounts/{id}"), &body)?;
         }
-        None => {
-            let made = scope.post("/api/serviceaccounts", &body)?;
-            let id = made["id"].as_i64().ok_or_else(|| Failure::fatal("the new service account has no number"))?;
-            // 10 and 11 make it enabled, whatever is sent.
-            if body["isDisabled"] == true && made["isDisabled"] != true {
-                scope.patch(&format!("/api/serviceaccounts/{id}"), &body)?;
-            }
-            (id, Value::Null)
+        (id, meta.meta["tokens"].clone())
+    } else {
+        let made = scope.post("/api/serviceaccounts", &body)?;
+        let id = made["id"].as_i64().ok_or_else(|| Failure::fatal("the new service account has no number"))?;
+        // Whether a new account may be disabled from the start differs between versions.
+        if body["isDisabled"] == true && made["isDisabled"] != true {
+            scope.patch(&format!("/api/serviceaccounts/{id}"), &body)?;
         }
+        (id, Value::Null)
     };
     for token in want["tokens"].as_array().into_iter().flatten() {
         let (name, file) = token_of(token);
@@ -156,10 +152,10 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
 fn make(scope: &Scope, id: i64, token: &Value, name: &str, file: &Path) -> Result<(), Failure> {
     let path = format!("/api/serviceaccounts/{id}/tokens");
     let list = scope.must(&path)?;
-    let taken = |name: &str| list.as_array().is_some_and(|list| list.iter().any(|token| token["name"] == name));
+    let in_use = |name: &str| list.as_array().is_some_and(|list| list.iter().any(|token| token["name"] == name));
     for n in 1..100 {
         let wanted = if n == 1 { name.to_owned() } else { format!("{name}-{n}") };
-        if taken(&wanted) {
+        if in_use(&wanted) {
             continue;
         }
         let mut body = json!({"name": wanted});
@@ -277,6 +273,7 @@ fn preflight(_: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     problems
 }
 
+#[expect(clippy::needless_pass_by_value, clippy::unnecessary_wraps, reason = "a row's functions have one signature")]
 fn export(_: &str, body: Value, _: &Have) -> Option<(Value, Vec<String>)> {
     Some((json!({"role": body["role"], "isDisabled": body["isDisabled"]}), Vec::new()))
 }

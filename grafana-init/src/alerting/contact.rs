@@ -149,7 +149,9 @@ fn differences(have: &Value, want: &Value, name: &str, at: &str, notes: &mut Vec
     }
     let mut found = diff(Writing::Replaces, &have, &want);
     common::diff::mask(&mut found, &secrets);
-    found.iter_mut().for_each(|difference| difference.path = format!("{at}{}", difference.path));
+    for difference in &mut found {
+        difference.path = format!("{at}{}", difference.path);
+    }
     found
 }
 
@@ -205,6 +207,7 @@ fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
     notes.into_iter().fold(Change::update(found), Change::note)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]
 fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
     let name = name_of(object, &want);
     let held = meta.map(|meta| receivers(&meta.meta)).unwrap_or_default();
@@ -273,6 +276,7 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
     problems
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]
 fn export(name: &str, body: Value, have: &Have) -> Option<(Value, Vec<String>)> {
     // What an organization starts with is no declaration: it has no uid (10.4, 11.6).
     let rows = receivers(&body);

@@ -42,17 +42,14 @@ impl Resolver {
         match fitting.as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(one.uid.clone())),
-            several => match several.iter().find(|source| source.default) {
-                Some(default) => Ok(Some(default.uid.clone())),
-                None => {
-                    let uids: Vec<&str> = several.iter().map(|source| source.uid.as_str()).collect();
-                    let name = &input.name;
-                    Err(format!(
-                        "the input {name} could be any {plugin} data source ({}): say which in inputs.json",
-                        uids.join(", ")
-                    ))
+            several => {
+                if let Some(default) = several.iter().find(|source| source.default) {
+                    return Ok(Some(default.uid.clone()));
                 }
-            },
+                let uids: Vec<&str> = several.iter().map(|source| source.uid.as_str()).collect();
+                let (name, uids) = (&input.name, uids.join(", "));
+                Err(format!("the input {name} could be any {plugin} data source ({uids}): say which in inputs.json"))
+            }
         }
     }
 }
