@@ -521,3 +521,6 @@ fn unready(have: &Have, least: usize) -> Option<String> {
     let few = || format!("{} of {} replicas are in sync, and {MIN_IN_SYNC} is {least}", have.in_sync, have.replicas);
     have.broken.clone().or_else(|| (have.in_sync < least.max(1)).then(few))
 }
+
+#[cfg(test)]
+mod tests;
