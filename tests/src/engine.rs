@@ -266,12 +266,19 @@ pub struct Project {
     name: String,
     folder: TempDir,
     environment: BTreeMap<String, String>,
-    overlays: Vec<PathBuf>,
+    files: Vec<PathBuf>,
 }
 
 impl Project {
-    /// A project with its own secrets and the images of the programs and of these servers.
+    /// The stack with secrets of its own; the images of the programs and of these servers are made.
     pub fn new(servers: &[&str]) -> Self {
+        let mut project = Self::empty(servers);
+        project.files = ["docker/compose.yml", "docker/compose.test.yml"].map(|file| repository().join(file)).into();
+        project
+    }
+
+    /// A project of no files yet, in a folder of its own.
+    pub fn empty(servers: &[&str]) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let engine = Engine::shared();
         engine.programs();
@@ -285,7 +292,7 @@ impl Project {
             ("SECRETS_DIR".to_owned(), secrets.display().to_string()),
             ("GRAFANA_PORT".to_owned(), "0".to_owned()),
         ]);
-        Self { engine, name, folder, environment, overlays: Vec::new() }
+        Self { engine, name, folder, environment, files: Vec::new() }
     }
 
     /// Sets a variable of the Compose files.
@@ -298,15 +305,15 @@ impl Project {
     /// Lays one more file over.
     #[must_use]
     pub fn overlay(mut self, yaml: &str) -> Self {
-        let path = self.folder.path().join(format!("overlay-{}.yml", self.overlays.len()));
+        let path = self.folder.path().join(format!("overlay-{}.yml", self.files.len()));
         fs::write(&path, yaml).expect("the project's folder can be written");
-        self.overlays.push(path);
+        self.files.push(path);
         self
     }
 
-    /// The folder of its secrets.
-    pub fn secrets(&self) -> PathBuf {
-        self.folder.path().join("secrets")
+    /// A place in the project's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// A copy of a folder of the repository that the containers' user can read, without what lies at these places.
@@ -325,16 +332,9 @@ impl Project {
     pub fn compose(&self, arguments: &[&str]) -> Said {
         let program = std::env::var("INIT_COMPOSE").unwrap_or_else(|_| "docker-compose".to_owned());
         let mut command = self.engine.command(&program);
-        command.args([
-            "--project-name",
-            &self.name,
-            "--file",
-            "docker/compose.yml",
-            "--file",
-            "docker/compose.test.yml",
-        ]);
-        for overlay in &self.overlays {
-            command.arg("--file").arg(overlay);
+        command.args(["--project-name", &self.name]);
+        for file in &self.files {
+            command.arg("--file").arg(file);
         }
         // Not what this process has for live servers: it would take the place of the project's own addresses.
         for variable in ["GRAFANA_URL", "OPENSEARCH_URL", "LOKI_URL", "PUSHGATEWAY_URL", "KAFKA_BOOTSTRAP_SERVERS"] {

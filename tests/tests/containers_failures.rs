@@ -6,7 +6,7 @@ use std::time::Duration;
 use kit::engine::{Engine, Project, chmod};
 use serde_json::json;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_server_that_starts_ten_seconds_late_is_waited_for() {
@@ -67,7 +67,7 @@ fn on_failure_2_gives_exactly_three_runs() {
 #[test]
 fn a_secret_that_the_user_may_not_read_is_named_with_the_remedy() {
     let project = Project::new(&["kafka"]);
-    chmod(&project.secrets().join("kafka_client.properties"), 0o400);
+    chmod(&project.path("secrets/kafka_client.properties"), 0o400);
     let up = project.up(&["k-adopter"]);
     up.expect_code(1);
     let last = project.logs("k-init").last();

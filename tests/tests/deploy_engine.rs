@@ -147,3 +147,33 @@ fn the_adopter_starts_after_exit_0_and_a_second_up_writes_nothing() {
         again["duration_ms"]
     ));
 }
+
+#[test]
+fn the_snippet_of_the_readme_works() {
+    let readme = std::fs::read_to_string(repository().join("README.md")).expect("README.md is there");
+    let blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let snippet = blocks.filter(|block| block.contains("k-init:")).collect::<Vec<_>>();
+    assert_eq!(snippet.len(), 1, "README.md has one snippet for Compose");
+    // As it stands, beside a Kafka, with an image in the place of the reader's.
+    let project = Project::empty(&["kafka"]).overlay(snippet[0]).overlay(
+        "services:\n  app:\n    image: init-tests/kafka\n    command: [sleep, \"2147483647\"]\n    init: true\n",
+    );
+    let kafka = kafka_of_the_stack();
+    let topics = project.path("config/topics");
+    std::fs::create_dir_all(&topics).expect("the project's folder can be written");
+    std::fs::write(topics.join("orders.json"), r#"{"partitions": 6, "config": {"retention.ms": 604800000}}"#)
+        .expect("the project's folder can be written");
+    let project = project.overlay(&kafka);
+    project.up(&["app"]).expect_code(0);
+    assert!(project.running("app"));
+    assert_eq!(project.logs("k-init").last()["created"], 1);
+}
+
+/// The Kafka of `docker/compose.yml`, with the image of the cases.
+fn kafka_of_the_stack() -> String {
+    let stack = std::fs::read_to_string(repository().join("docker/compose.yml")).expect("the stack's file is there");
+    let from = stack.find("  kafka:\n").expect("the stack has a Kafka");
+    let kafka = stack[from..].split("\n\n").next().unwrap_or_default();
+    let kafka = kafka.replace("${KAFKA_IMAGE:-apache/kafka:4.3.1}", "init-tests/kafka\n    command: [kafka]");
+    format!("services:\n{kafka}\nvolumes:\n  kafka-data:\n")
+}

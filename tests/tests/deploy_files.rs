@@ -1,0 +1,187 @@
+//! The files that put the programs in their place agree with the programs: the reference set is whole and good, what is mounted exists, and
+//! every variable is a setting. No server and no engine is needed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kit::engine::{repository, say};
+use kit::sandbox::Sandbox;
+use serde_json::Value;
+
+const PROGRAMS: [&str; 3] = ["os-init", "k-init", "grafana-init"];
+
+/// The program's own Compose file and manifest.
+const FILES: [[&str; 2]; 3] = [
+    ["docker/infra/04-data/os-init.yml", "docker/kubernetes/os-init.yaml"],
+    ["docker/infra/05-messaging/k-init.yml", "docker/kubernetes/k-init.yaml"],
+    ["docker/infra/06-observability/grafana-init.yml", "docker/kubernetes/grafana-init.yaml"],
+];
+
+const COMPOSE: [&str; 4] = ["docker/compose.yml", FILES[0][0], FILES[1][0], FILES[2][0]];
+
+fn read(path: &str) -> String {
+    fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("could not read {path}: {error}"))
+}
+
+fn reference(place: &str) -> PathBuf {
+    repository().join("docker/config").join(place)
+}
+
+/// The files below a folder, relative to it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(&next).unwrap_or_else(|error| panic!("could not read {}: {error}", next.display())) {
+            let path = entry.expect("the folder can be read").path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                found.push(path.strip_prefix(folder).expect("it is below the folder").to_owned());
+            }
+        }
+    }
+    found
+}
+
+fn objects(kind: &str) -> usize {
+    let json = |path: &PathBuf| path.extension().is_some_and(|it| it == "json") && !path.ends_with("_folder.json");
+    let folder = reference(kind);
+    let single = if folder.is_dir() { files(&folder).iter().filter(|path| json(path)).count() } else { 0 };
+    let map = fs::read(reference(&format!("{kind}.json"))).ok().map(|text| {
+        let map: Value = serde_json::from_slice(&text).expect("the reference set is JSON");
+        map.as_object().map_or(0, |map| map.keys().filter(|key| *key != "$schema").count())
+    });
+    single + map.unwrap_or(0)
+}
+
+#[test]
+fn the_reference_set_is_that_of_a_real_stack() {
+    let least = [
+        ("k-init/topics", 12),
+        ("os-init/component_templates", 8),
+        ("os-init/index_templates", 8),
+        ("os-init/ism_policies", 4),
+        ("os-init/ingest_pipelines", 4),
+        ("grafana-init/datasources", 4),
+        ("grafana-init/dashboards", 6),
+    ];
+    for (kind, least) in least {
+        assert!(objects(kind) >= least, "{kind}: {} of {least}", objects(kind));
+    }
+    let indices = objects("os-init/indices") + objects("os-init/data_streams");
+    assert!(indices >= 6, "indices and data streams: {indices} of 6");
+    let deepest = files(&reference("grafana-init/dashboards")).iter().map(|path| path.components().count()).max();
+    assert!(deepest >= Some(3), "no dashboard lies in a folder of a folder");
+}
+
+#[test]
+fn the_reference_set_is_good() {
+    for program in PROGRAMS {
+        let run = Sandbox::new(program).config_from(&reference(program)).run(&["validate"]);
+        run.expect_code(0);
+    }
+}
+
+/// The words in front of a colon that are written as variables are.
+fn variables(text: &str) -> BTreeSet<&str> {
+    let name = |word: &&str| {
+        word.contains('_') && word.chars().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit() || it == '_')
+    };
+    let keys = text.lines().filter_map(|line| line.trim().split_once(": ")).map(|(key, _)| key);
+    let list = text.lines().filter_map(|line| line.trim().strip_prefix("- {name: ")?.split(',').next());
+    keys.chain(list).filter(name).collect()
+}
+
+#[test]
+fn every_variable_is_a_setting_of_its_program() {
+    for (program, files) in PROGRAMS.into_iter().zip(FILES) {
+        for file in files {
+            let text = read(file);
+            let names = variables(&text);
+            assert!(names.len() >= 3, "{file} sets {names:?}");
+            let mut sandbox = Sandbox::new(program).config_from(&reference(program));
+            for name in &names {
+                // One letter too much: whoever knows the right name suggests it.
+                sandbox.set(&format!("{name}Q"), "1");
+            }
+            let run = sandbox.run(&["validate"]);
+            let said = run.stderr;
+            let unknown: Vec<_> =
+                names.iter().filter(|name| !said.contains(&format!("did you mean {name}?"))).collect();
+            assert!(unknown.is_empty(), "{file}: {program} does not know {unknown:?}\n{said}");
+        }
+    }
+}
+
+#[test]
+fn what_is_mounted_exists() {
+    for file in COMPOSE {
+        let text = read(file);
+        let places: BTreeSet<&str> = text
+            .match_indices("./")
+            .filter_map(|(at, _)| text[at..].split(|it: char| it.is_whitespace() || "}:".contains(it)).next())
+            .collect();
+        assert!(!places.is_empty(), "{file} mounts nothing");
+        let missing: Vec<_> = places.iter().filter(|it| !repository().join("docker").join(it).exists()).collect();
+        assert!(missing.is_empty(), "{file} mounts {missing:?}, which are not in docker/");
+    }
+}
+
+#[test]
+fn compose_takes_every_file() {
+    let program = std::env::var("INIT_COMPOSE").unwrap_or_else(|_| "docker-compose".to_owned());
+    kit::engine::set_up();
+    for file in COMPOSE {
+        say(Command::new(&program)
+            .args(["--project-directory", "docker", "--file", file, "config", "--quiet"])
+            .current_dir(repository()))
+        .expect_code(0);
+    }
+    let stack = ["--file", COMPOSE[0], "--file", "docker/compose.test.yml", "config", "--quiet"];
+    say(Command::new(&program).args(stack).current_dir(repository())).expect_code(0);
+}
+
+#[test]
+fn every_program_is_hardened_and_runs_once() {
+    for [compose, manifest] in FILES {
+        let text = read(compose);
+        for line in [
+            "restart: \"no\"",
+            "read_only: true",
+            "cap_drop: [ALL]",
+            "no-new-privileges:true",
+            ":/config:ro",
+            "mem_limit: 16m",
+        ] {
+            assert!(text.contains(line), "{compose} lacks {line}");
+        }
+        let text = read(manifest);
+        for line in [
+            "restartPolicy: Never",
+            "runAsNonRoot: true",
+            "readOnlyRootFilesystem: true",
+            "capabilities: {drop: [ALL]}",
+            "activeDeadlineSeconds:",
+        ] {
+            assert!(text.contains(line), "{manifest} lacks {line}");
+        }
+    }
+}
+
+#[test]
+fn the_unit_is_good() {
+    // Where systemd is not installed there is nothing to check it with, and nothing to run it.
+    let Ok(found) = Command::new("systemd-analyze").arg("--version").output() else { return };
+    assert!(found.status.success());
+    let folder = tempfile::tempdir().expect("the temporary folder can be written");
+    // The program is not installed here.
+    let text = read("docker/systemd/init@.service").replace("ExecStart=/usr/local/bin/%i", "ExecStart=/bin/true");
+    let unit = folder.path().join("init@.service");
+    fs::write(&unit, text).expect("the temporary folder can be written");
+    let said = say(Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit));
+    said.expect_code(0);
+    assert!(!said.stderr.contains("init@"), "systemd-analyze says:\n{}", said.stderr);
+}
