@@ -126,7 +126,7 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
         let id = meta.meta["id"].as_i64().unwrap_or_default();
         let account = scope.must(&format!("/api/serviceaccounts/{id}"))?;
         let differs = |field: &&str| want.get(*field).is_some_and(|wanted| account[*field] != *wanted);
-        if ["role", "isDisabled"].iter().any(|field| differs(field)) {
+        if ["role", "isDisabled"].iter().any(differs) {
             scope.patch(&format!("/api/serviceaccounts/{id}"), &body)?;
         }
         (id, meta.meta["tokens"].clone())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 
 use kit::grafana::{Effect, Fault, Grafana, Options, Profile};
 use kit::sandbox::Sandbox;
@@ -187,7 +188,6 @@ fn three_hundred_dashboards_take_one_read_and_one_write_each() {
         assert_eq!(server.writes(), [], "{profile:?}");
         let reads = server.log().iter().filter(|entry| entry.path.starts_with("/api/dashboards/uid/")).count();
         assert_eq!(reads, 300, "{profile:?}");
-        use std::io::Write;
         let line = |name: &str, run: &kit::sandbox::Run| {
             format!(
                 "{profile:?} {name}: {} requests, {} writes, {} ms, {} kB",

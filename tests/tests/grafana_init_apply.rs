@@ -1,6 +1,7 @@
 //! grafana-init against the stand-in of every version, and with `GRAFANA_URL` against a live Grafana: applied, applied again,
 //! started too early, read back by curl. Faults are in `faults_grafana_init`.
 
+use std::io::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -52,7 +53,6 @@ fn each(case: impl Fn(&Target)) {
     }
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let Some(url) = set("GRAFANA_URL") else {
-        use std::io::Write;
         drop(writeln!(std::io::stdout(), "GRAFANA_URL is not set: the live run was left out"));
         return;
     };
@@ -148,4 +148,26 @@ fn val_spc_103_after_exit_0_each_declared_resource_answers_200() {
         }
         assert_eq!(target.curl("/api/dashboards/uid/case-absent"), "404", "{}", target.name);
     });
+}
+
+#[test]
+fn resources_of_both_generations_are_applied_where_the_server_can() {
+    for profile in Profile::ALL {
+        let target = Target::of(profile, Options::default());
+        let resource = |version: &str, name: &str, spec: Value| json!({"apiVersion": format!("dashboard.grafana.app/{version}"), "kind": "Dashboard", "metadata": {"name": name}, "spec": spec});
+        let classic = resource("v1beta1", "classic", json!({"title": "Classic", "schemaVersion": 36, "panels": []}));
+        let sandbox = target.sandbox().config(&[("dashboards/Case/classic.json", classic)]);
+        sandbox.run(&[]).expect_code(0);
+        assert_eq!(sandbox.run(&[]).count("writes"), 0, "{}", target.name);
+        let newer = resource("v2beta1", "newer", json!({"title": "Newer", "elements": {}}));
+        sandbox.write("dashboards/Case/newer.json", newer.to_string());
+        let run = sandbox.run(&[]);
+        if profile < Profile::V12 {
+            run.expect_code(1).expect_stderr("needs Grafana 12");
+            continue;
+        }
+        run.expect_code(0);
+        assert_eq!(target.curl("/apis/dashboard.grafana.app/v2beta1/namespaces/default/dashboards/newer"), "200");
+        assert_eq!(sandbox.run(&[]).count("writes"), 0, "{}", target.name);
+    }
 }
