@@ -135,7 +135,9 @@ fn needs(object: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
 
 fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
     if body["receiver"].as_str().is_none_or(str::is_empty) {
-        return vec![object.problem("/receiver", "the root of the policy needs a receiver, the name of a contact point")];
+        return vec![
+            object.problem("/receiver", "the root of the policy needs a receiver, the name of a contact point"),
+        ];
     }
     Vec::new()
 }
