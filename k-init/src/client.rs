@@ -296,23 +296,22 @@ impl Connection {
     }
 
     fn version<Q: Api>(&self) -> Result<i16, Failure> {
+        self.choose(Q::KEY, Q::NAME, (Q::LOWEST, Q::HIGHEST), (Q::VERSIONS.min, Q::VERSIONS.max))
+    }
+
+    /// Picks a version that the broker, the code and the codec have. Not generic, so that it is in the binary once.
+    fn choose(&self, key: i16, name: &str, ours: (i16, i16), codec: (i16, i16)) -> Result<i16, Failure> {
         // Before ApiVersions was answered nothing is known; SaslHandshake comes after.
-        let Some((lowest, highest)) = self.versions.get(&Q::KEY).copied() else {
-            let text = format!(
-                "{} has no {}: the broker is too old, or its listener is for controllers",
-                self.address,
-                Q::NAME
-            );
+        let Some((lowest, highest)) = self.versions.get(&key).copied() else {
+            let text =
+                format!("{} has no {name}: the broker is too old, or its listener is for controllers", self.address);
             return Err(Failure::fatal(text));
         };
-        let chosen = highest.min(Q::HIGHEST).min(Q::VERSIONS.max);
-        if chosen < lowest || chosen < Q::LOWEST || chosen < Q::VERSIONS.min {
+        let chosen = highest.min(ours.1).min(codec.1);
+        if chosen < lowest || chosen < ours.0 || chosen < codec.0 {
             return Err(Failure::fatal(format!(
-                "{} offers {} in versions {lowest} to {highest}, and {} to {} are needed: Kafka 3.5 and later are supported",
-                self.address,
-                Q::NAME,
-                Q::LOWEST,
-                Q::HIGHEST
+                "{} offers {name} in versions {lowest} to {highest}, and {} to {} are needed: Kafka 3.5 and later are supported",
+                self.address, ours.0, ours.1
             )));
         }
         Ok(chosen)
@@ -321,29 +320,38 @@ impl Connection {
     /// One request and its answer. A failure's class says whether it may have been done; the connection is of no use afterwards.
     pub(crate) fn call<Q: Api>(&mut self, request: &Q, deadline: Deadline) -> Result<Q::Answer, Failure> {
         let version = self.version::<Q>()?;
+        self.unmuted(deadline);
+        let writes = request.writes();
+        let frame = self.exchange(request, version).map_err(|lost| self.failed(Q::NAME, writes, &lost))?;
+        let answer = self.decode::<Q>(frame, version).map_err(|text| {
+            let class = if writes { Class::Ambiguous } else { Class::Fatal };
+            Failure::new(class, format!("{}: {text}", self.address))
+        })?;
+        self.mute(Q::throttle(&answer));
+        Ok(answer)
+    }
+
+    fn unmuted(&mut self, deadline: Deadline) {
         if let Some(muted) = self.muted.take() {
             pause(muted.left(), deadline);
         }
         self.stream.until(deadline);
-        let frame = self.exchange(request, version).map_err(|lost| {
-            let class = match lost {
-                Lost { hopeless: true, .. } => Class::Fatal,
-                Lost { sent: true, .. } if request.writes() => Class::Ambiguous,
-                _ => Class::Again,
-            };
-            let what = Q::NAME.trim_end_matches("Request");
-            Failure::new(class, format!("{}: {what}: {}", self.address, lost.text))
-        })?;
-        let answer = self.decode::<Q>(frame, version).map_err(|text| {
-            let class = if request.writes() { Class::Ambiguous } else { Class::Fatal };
-            Failure::new(class, format!("{}: {text}", self.address))
-        })?;
-        let throttle = u64::try_from(Q::throttle(&answer)).unwrap_or(0);
-        if throttle > 0 {
-            // The broker mutes the connection for that long; sending earlier would only fill its buffers.
+    }
+
+    /// The broker mutes the connection for that long; sending earlier would only fill its buffers.
+    fn mute(&mut self, throttle: i32) {
+        if let Ok(throttle @ 1..) = u64::try_from(throttle) {
             self.muted = Some(Deadline::after(Duration::from_millis(throttle)));
         }
-        Ok(answer)
+    }
+
+    fn failed(&self, name: &str, writes: bool, lost: &Lost) -> Failure {
+        let class = match lost {
+            Lost { hopeless: true, .. } => Class::Fatal,
+            Lost { sent: true, .. } if writes => Class::Ambiguous,
+            _ => Class::Again,
+        };
+        Failure::new(class, format!("{}: {}: {}", self.address, name.trim_end_matches("Request"), lost.text))
     }
 
     fn decode<Q: Api>(&self, frame: Bytes, version: i16) -> Result<Q::Answer, String> {
@@ -352,18 +360,26 @@ impl Connection {
 
     fn exchange<Q: Api>(&mut self, request: &Q, version: i16) -> Result<Bytes, Lost> {
         self.correlation = self.correlation.wrapping_add(1);
-        let lost = |sent, text: String| Lost { sent, stranger: false, hopeless: false, text };
-        let frame = wire::encode(request, version, self.correlation)
-            .map_err(|error| Lost { hopeless: true, ..lost(false, format!("{error:#}")) })?;
+        let frame = wire::encode(request, version, self.correlation).map_err(|error| Lost {
+            sent: false,
+            stranger: false,
+            hopeless: true,
+            text: format!("{error:#}"),
+        })?;
+        self.carry(&frame, request.writes())
+    }
+
+    /// Sends a frame and reads the next one.
+    fn carry(&mut self, frame: &[u8], writes: bool) -> Result<Bytes, Lost> {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        if request.writes() {
+        if writes {
             self.counters.writes.fetch_add(1, Ordering::Relaxed);
         }
         // A frame that did not go out whole cannot have been done.
-        self.stream.send(&frame).map_err(|error| explained(false, &error))?;
+        self.stream.send(frame).map_err(|error| explained(false, &error))?;
         let mut first = [0; 4];
         self.stream.fill(&mut first).map_err(|error| explained(true, &error))?;
-        let length = wire::length(first).map_err(|text| Lost { stranger: true, ..lost(true, text) })?;
+        let length = wire::length(first).map_err(|text| Lost { sent: true, stranger: true, hopeless: false, text })?;
         let mut body = vec![0; length.min(1 << 20)];
         self.stream.fill(&mut body).map_err(|error| explained(true, &error))?;
         // What is announced is believed a piece at a time, as it arrives.

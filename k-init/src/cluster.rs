@@ -112,21 +112,7 @@ impl Node {
 
     /// Asks once. The failure's class says whether it may have been done.
     pub(crate) fn ask<Q: Api>(&mut self, request: &Q) -> Result<Q::Answer, Failure> {
-        let run = self.link.deadline();
-        if run.passed() {
-            return Err(Failure::new(Class::Timeout, "APPLY_TIMEOUT ran out"));
-        }
-        let mut refused = 0;
-        loop {
-            match self.connect(run) {
-                Ok(_) => break,
-                Err(trouble) if trouble.how == How::Denied && refused + 1 < LOGIN_TRIES => {
-                    refused += 1;
-                    pause(Duration::from_millis(300), run);
-                }
-                Err(trouble) => return Err(trouble.failure()),
-            }
-        }
+        let run = self.open()?;
         let deadline = run.at_most(self.link.request);
         let answer = self.connect(run).map_err(|trouble| trouble.failure())?.call(request, deadline);
         if answer.is_err() {
@@ -134,6 +120,25 @@ impl Node {
             self.next += 1;
         }
         answer
+    }
+
+    /// Connects if that is due, within the run's deadline, which it returns.
+    fn open(&mut self) -> Result<Deadline, Failure> {
+        let run = self.link.deadline();
+        if run.passed() {
+            return Err(Failure::new(Class::Timeout, "APPLY_TIMEOUT ran out"));
+        }
+        let mut refused = 0;
+        loop {
+            match self.connect(run) {
+                Ok(_) => return Ok(run),
+                Err(trouble) if trouble.how == How::Denied && refused + 1 < LOGIN_TRIES => {
+                    refused += 1;
+                    pause(Duration::from_millis(300), run);
+                }
+                Err(trouble) => return Err(trouble.failure()),
+            }
+        }
     }
 
     /// Asks, and asks again after a failure that may pass. For what changes nothing.

@@ -190,6 +190,19 @@ pub(crate) fn settle<T: Clone>(
     all: &[(String, T)],
     mut send: impl FnMut(&mut Cluster, &[T]) -> Result<Vec<Answered>, Failure>,
 ) -> Vec<Result<(), Failure>> {
+    let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+    settle_named(cluster, &names, &mut |cluster, indices| {
+        let batch: Vec<T> = indices.iter().map(|index| all[*index].1.clone()).collect();
+        send(cluster, &batch)
+    })
+}
+
+/// [`settle`] without its type, so that it is in the binary once: `send` gets the places of what to send.
+fn settle_named(
+    cluster: &mut Cluster,
+    all: &[&str],
+    send: &mut dyn FnMut(&mut Cluster, &[usize]) -> Result<Vec<Answered>, Failure>,
+) -> Vec<Result<(), Failure>> {
     let link = cluster.link.clone();
     let mut results: Vec<Result<(), Failure>> = vec![Ok(()); all.len()];
     let mut pending: Vec<usize> = (0..all.len()).collect();
@@ -197,9 +210,8 @@ pub(crate) fn settle<T: Clone>(
     let mut told: Option<Instant> = None;
     let mut backoff = Backoff::default();
     while !pending.is_empty() {
-        let batch: Vec<T> = pending.iter().map(|index| all[*index].1.clone()).collect();
-        let answers = match send(cluster, &batch) {
-            Ok(answers) if answers.len() == batch.len() => answers,
+        let answers = match send(cluster, &pending) {
+            Ok(answers) if answers.len() == pending.len() => answers,
             Ok(_) => {
                 let failure = Failure::new(Class::Ambiguous, "the broker's answer does not cover what was asked");
                 for index in &pending {
@@ -223,7 +235,7 @@ pub(crate) fn settle<T: Clone>(
         };
         let mut waiting = Vec::new();
         for (index, answer) in pending.iter().zip(answers) {
-            let what = &all[*index].0;
+            let what = all[*index];
             results[*index] = match answer.code {
                 code::NONE => Ok(()),
                 other => Err(error::failure(what, other, answer.said.as_deref())),

@@ -6,6 +6,7 @@ mod policy;
 mod snapshot;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{BufReader, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -254,13 +255,16 @@ impl State {
         let mut failed = Vec::new();
         let mut updated = 0;
         for (index, uuid) in found {
-            if self.attached.contains_key(&index) {
-                let reason = "This index already has a policy, use the update policy API to update index policies";
-                failed.push(json!({"index_name": index, "index_uuid": uuid, "reason": reason}));
-            } else {
-                self.attached.insert(index, (policy.clone(), Instant::now()));
-                self.next();
-                updated += 1;
+            match self.attached.entry(index) {
+                Entry::Occupied(taken) => {
+                    let reason = "This index already has a policy, use the update policy API to update index policies";
+                    failed.push(json!({"index_name": taken.key(), "index_uuid": uuid, "reason": reason}));
+                }
+                Entry::Vacant(free) => {
+                    free.insert((policy.clone(), Instant::now()));
+                    self.next();
+                    updated += 1;
+                }
             }
         }
         (200, json!({"updated_indices": updated, "failures": !failed.is_empty(), "failed_indices": failed}))

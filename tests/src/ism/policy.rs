@@ -2,6 +2,20 @@
 
 use serde_json::{Map, Value, json};
 
+/// What a policy may say.
+const KNOWN: [&str; 10] = [
+    "policy_id",
+    "description",
+    "last_updated_time",
+    "schema_version",
+    "error_notification",
+    "default_state",
+    "states",
+    "ism_template",
+    "user",
+    "seq_no",
+];
+
 use super::{Answer, Release, error, now};
 
 /// The policy as GET shows it, but for the schema's number.
@@ -17,18 +31,6 @@ pub(super) fn stored(name: &str, body: &Value, release: Release) -> Result<Value
         }
         return Err((400, answer));
     };
-    const KNOWN: [&str; 10] = [
-        "policy_id",
-        "description",
-        "last_updated_time",
-        "schema_version",
-        "error_notification",
-        "default_state",
-        "states",
-        "ism_template",
-        "user",
-        "seq_no",
-    ];
     if let Some(unknown) = policy.keys().find(|key| !KNOWN.contains(&key.as_str())) {
         return Err(illegal(&format!("Invalid field: [{unknown}] found in Policy.")));
     }
@@ -189,7 +191,7 @@ fn fill(kind: &str, fields: &mut Map<String, Value>) {
                     }
                 }
             }
-            script(fields.get_mut("target_index_name_template"));
+            fields.get_mut("target_index_name_template").map(script);
         }
         "rollup" => {
             let dimensions = fields.get_mut("ism_rollup").and_then(|rollup| rollup["dimensions"].as_array_mut());
@@ -204,11 +206,11 @@ fn fill(kind: &str, fields: &mut Map<String, Value>) {
 }
 
 fn message(holder: &mut Value) {
-    script(holder.get_mut("message_template"));
+    holder.get_mut("message_template").map(script);
 }
 
-fn script(template: Option<&mut Value>) {
-    if let Some(Value::Object(fields)) = template {
+fn script(template: &mut Value) {
+    if let Value::Object(fields) = template {
         fields.entry("lang").or_insert(json!("mustache"));
     }
 }
