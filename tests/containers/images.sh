@@ -4,7 +4,7 @@
 #
 #   DOCKER_HOST=… tests/containers/images.sh kafka|opensearch|telemetry|grafana...
 #
-# `grafana` takes the stand-in's static binary from $GRAFANA_STANDIN. The images are called init-tests/<name>.
+# `grafana` and `opensearch` take the stand-ins' static binaries from the folder $STANDINS. The images are called init-tests/<name>.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../setup/lib.sh"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -58,9 +58,9 @@ image() { # NAME
   local sum of=("$here/Dockerfile" "$here/$1.Dockerfile" "$here/start.sh") under=tools
   case $1 in
     kafka) under=java version=$kafka ;;
-    opensearch) under=java version=$opensearch of+=("$setup/opensearch/RunNode.java") ;;
+    opensearch) under=java version=$opensearch of+=("$setup/opensearch/RunNode.java" "${STANDINS:?names the folder of the stand-ins}/ism-standin") ;;
     telemetry) of+=("$here/sink.sh") version=$suite ;;
-    grafana) of+=("${GRAFANA_STANDIN:?names the static binary of the stand-in}") version=$suite ;;
+    grafana) of+=("${STANDINS:?names the folder of the stand-ins}/grafana-standin") version=$suite ;;
     *) die "no image $1" ;;
   esac
   sum=$( (cat "${of[@]}"; echo "$version") | sha256sum | cut -c1-20)
@@ -76,10 +76,10 @@ image() { # NAME
     opensearch)
       "$setup/opensearch.sh" fetch "$opensearch"
       cp -rl "$cache/opensearch-$opensearch" "$work/context/opensearch"
-      cp "$cache/runnode.jar" "$setup/opensearch/log4j2.properties" "$work/context/"
+      cp "$cache/runnode.jar" "$setup/opensearch/log4j2.properties" "$STANDINS/ism-standin" "$work/context/"
       ;;
     telemetry) ;;
-    grafana) cp "$GRAFANA_STANDIN" "$work/context/grafana-standin" ;;
+    grafana) cp "$STANDINS/grafana-standin" "$work/context/" ;;
   esac
   build "$1" "$sum" "$1.Dockerfile"
 }

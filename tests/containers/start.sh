@@ -14,9 +14,16 @@ kafka() {
   exec "${java[@]}" kafka.Kafka "$settings"
 }
 
+# The stand-ins listen on the loopback interface alone.
+outside() { # PORT INNER
+  socat "TCP-LISTEN:$1,fork,reuseaddr" "TCP:127.0.0.1:$2"
+}
+
 opensearch() {
   local home=/usr/share/opensearch config=/opt/config
-  printf '%s\n' 'cluster.name: init-tests' 'node.name: n1' 'network.host: 0.0.0.0' 'discovery.type: single-node' "path.data: $home/data" \
+  ism-standin --release 2 --port 9201 --to http://127.0.0.1:9202 &
+  outside 9200 9201 &
+  printf '%s\n' 'cluster.name: init-tests' 'node.name: n1' 'http.port: 9202' 'discovery.type: single-node' "path.data: $home/data" \
     "path.logs: $home/logs" 'cluster.routing.allocation.disk.threshold_enabled: false' >"$config/opensearch.yml"
   # The words are options.
   # shellcheck disable=SC2086
@@ -24,12 +31,11 @@ opensearch() {
     -Dopensearch.distribution.type=zip -cp "$home/lib/*:$home/agent/*:/opt/runnode.jar" RunNode "$home" "$config"
 }
 
-# The stand-in listens on the loopback interface alone.
 grafana() {
   local password
   password=$(cat "$GF_SECURITY_ADMIN_PASSWORD__FILE")
   grafana-standin --profile 12 --port 3001 --password "$password" &
-  exec socat TCP-LISTEN:3000,fork,reuseaddr TCP:127.0.0.1:3001
+  outside 3000 3001
 }
 
 case $1 in

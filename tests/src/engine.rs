@@ -172,8 +172,8 @@ impl Engine {
             self.once(name, || {
                 let mut command = script("images.sh");
                 command.arg(name).env("DOCKER_HOST", &self.host);
-                if *name == "grafana" {
-                    command.env("GRAFANA_STANDIN", standin());
+                if ["grafana", "opensearch"].contains(name) {
+                    command.env("STANDINS", standins());
                 }
                 say(&mut command).expect_code(0);
             });
@@ -199,17 +199,17 @@ impl Engine {
     }
 }
 
-/// The Grafana stand-in as a static binary, which runs in an image whatever this machine's libraries are.
-fn standin() -> PathBuf {
+/// The folder of the stand-ins as static binaries, which run in an image whatever this machine's libraries are.
+fn standins() -> PathBuf {
     const TARGET: &str = "x86_64-unknown-linux-musl";
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = ["build", "--quiet", "--package", "init-tests", "--bin", "grafana-standin", "--target", TARGET];
+    let build = ["build", "--quiet", "--package", "init-tests", "--bins", "--target", TARGET];
     say(Command::new(&cargo).args(build).current_dir(repository())).expect_code(0);
     let metadata =
         say(Command::new(&cargo).args(["metadata", "--format-version=1", "--no-deps"]).current_dir(repository()));
     let metadata: Value = serde_json::from_str(&metadata.expect_code(0).stdout).expect("cargo metadata prints JSON");
     let folder = metadata["target_directory"].as_str().expect("cargo has a target folder");
-    Path::new(folder).join(TARGET).join("debug/grafana-standin")
+    Path::new(folder).join(TARGET).join("debug")
 }
 
 /// One container of a program.
@@ -314,17 +314,6 @@ impl Project {
     /// A place in the project's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-
-    /// A copy of a folder of the repository that the containers' user can read, without what lies at these places.
-    #[track_caller]
-    pub fn copy(&self, folder: &str, without: &[&str]) -> String {
-        let to = self.folder.path().join("copy");
-        say(Command::new("cp").arg("-r").arg(repository().join(folder)).arg(&to)).expect_code(0);
-        for place in without {
-            fs::remove_dir_all(to.join(place)).unwrap_or_else(|error| panic!("could not remove {place}: {error}"));
-        }
-        to.display().to_string()
     }
 
     /// Runs Compose: `docker-compose`, or what `INIT_COMPOSE` names.

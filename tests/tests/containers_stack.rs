@@ -1,5 +1,5 @@
 //! The whole of `docker/compose.yml` on a real engine, with the servers of `docker/compose.test.yml`: real Kafka, OpenSearch, Prometheus and
-//! Pushgateway, stand-ins for Grafana and Loki. It is provisioned by the first `up` and left alone by the second.
+//! Pushgateway, stand-ins for Grafana, Loki and index state management. It is provisioned by the first `up` and left alone by the second.
 
 use std::io::Write as _;
 
@@ -8,13 +8,6 @@ use serde_json::{Value, json};
 
 const PROGRAMS: [&str; 3] = ["os-init", "k-init", "grafana-init"];
 const ADOPTERS: [&str; 3] = ["os-adopter", "k-adopter", "grafana-adopter"];
-
-/// The stack as it is, but for index state management, which is a plugin that no registry carries.
-fn stack() -> Project {
-    let project = Project::new(&["kafka", "opensearch", "grafana", "telemetry"]);
-    let config = project.copy("docker/config/os-init", &["ism_policies"]);
-    project.env("OS_INIT_CONFIG", config)
-}
 
 fn last(project: &Project, program: &str) -> Value {
     project.logs(program).last()
@@ -34,7 +27,7 @@ fn print(label: &str, said: &Said, project: &Project) {
 
 #[test]
 fn the_stack_is_provisioned_once_and_seen() {
-    let project = stack();
+    let project = Project::new(&["kafka", "opensearch", "grafana", "telemetry"]);
     let first = project.up(&[]);
     first.expect_code(0);
     for (program, adopter) in PROGRAMS.into_iter().zip(ADOPTERS) {
@@ -58,6 +51,9 @@ fn the_stack_is_provisioned_once_and_seen() {
     assert!(topics.contains("orders-0"), "{topics}");
     let templates = project.inside("opensearch", &["curl", "-sf", "http://localhost:9200/_cat/templates?h=name"]);
     assert!(templates.contains("orders"), "{templates}");
+    let policy =
+        project.inside("opensearch", &["curl", "-sf", "http://localhost:9200/_plugins/_ism/policies/logs-14d"]);
+    assert!(policy.contains("Logs: a day or 30 GB an index"), "{policy}");
     let metrics = project.inside("pushgateway", &["curl", "-sf", "http://localhost:9091/metrics"]);
     for program in PROGRAMS {
         let metric = format!("init_last_exit_code{{instance=\"\",job=\"{program}\"}} 0");
