@@ -23,7 +23,6 @@ const LONG: &[(&str, &str)] = &[
     ("k-init/src/client.rs", "one connection: what it sends, what it hears, what went wrong"),
     ("k-init/src/seed.rs", "one kind: what is there, what is missing and where it goes share one scan"),
     ("k-init/src/topic.rs", "one kind: creating, growing and configuring are planned as one change"),
-    ("tests/src/engine.rs", "one engine: its start, its end and what is asked of it"),
     ("tests/src/ism/mod.rs", "one stand-in: a plugin's routes and their state"),
 ];
 
