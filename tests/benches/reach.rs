@@ -300,19 +300,19 @@ fn clear_templates(server: &OpenSearch) {
 /// One process, one connection: what the server itself needs.
 fn curl_templates(server: &OpenSearch, files: &[(String, Value)]) -> Duration {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut config = String::new();
+    let mut transfers = Vec::new();
     for (path, body) in files {
         let (kind, name) = path.split_once('/').expect("kind and name");
         let api = if kind == "component_templates" { "_component_template" } else { "_index_template" };
         let file = folder.path().join(format!("{name}.json"));
         std::fs::write(&file, body.to_string()).expect("written");
-        let _ = write!(
-            config,
-            "url = \"{}/{api}/{name}\"\nrequest = PUT\nheader = \"content-type: application/json\"\ndata = \"@{}\"\noutput = /dev/null\nfail\nnext\n",
+        transfers.push(format!(
+            "url = \"{}/{api}/{name}\"\nrequest = PUT\nheader = \"content-type: application/json\"\ndata = \"@{}\"\noutput = /dev/null\nfail\n",
             server.url(),
             file.display()
-        );
+        ));
     }
+    let config = transfers.join("next\n");
     let list = folder.path().join("curl.conf");
     std::fs::write(&list, config).expect("written");
     let started = Instant::now();
