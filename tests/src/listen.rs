@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::net::sockopt::set_socket_linger;
 
 use crate::ports::Lease;
+use crate::wait::eventually_some;
 
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -86,8 +87,7 @@ impl Door {
         let mut acceptor = lock(&self.acceptor);
         if acceptor.is_none() {
             self.shared.closed.store(false, Ordering::SeqCst);
-            let listener =
-                TcpListener::bind(self.address).expect("the port is leased, or the caller saw to it that it is free");
+            let listener = listen(self.address);
             let shared = Arc::clone(&self.shared);
             *acceptor = Some(std::thread::spawn(move || shared.accept(&listener)));
         }
@@ -125,6 +125,15 @@ impl Shared {
             });
         }
     }
+}
+
+/// A program that another thread is just starting holds a copy of every listener of this process until it runs: a port that was
+/// closed a moment ago can be taken for a moment more.
+fn listen(address: SocketAddr) -> TcpListener {
+    eventually_some(Duration::from_secs(10), || match TcpListener::bind(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => None,
+        listener => Some(listener.expect("the port is leased, or the caller saw to it that it is free")),
+    })
 }
 
 /// Ends a connection at once, whoever else holds it.
