@@ -1,5 +1,5 @@
-//! Bad input and bad servers, for the two programs that speak HTTP: each ends in its own sentence, with the right exit code, within its
-//! time, and in little memory.
+//! REQ-AUTO-03, exit 1 on each error that no waiting mends: bad input for the three programs, bad servers for the two that speak HTTP (Kafka's
+//! are in `k_init_doors`). Each ends in its own sentence, with the right exit code, within its time, and in little memory.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use kit::fixture::{data_source, grafana, grafana_init, last_line, os_init, recor
 use kit::grafana::{Effect, Fault};
 use kit::sandbox::{Run, Sandbox, program_path};
 use kit::scripted_http::{Answer, Response, ScriptedHttp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const WAIT: Duration = Duration::from_secs(2);
 /// What a busy machine may add.
@@ -23,6 +23,20 @@ const MEMORY: u64 = 20_000_000;
 fn programs(url: &str) -> [Sandbox; 2] {
     [os_init(url), grafana_init(url)]
         .map(|sandbox| sandbox.env("EXIT_CODES", "detailed").env("WAIT_TIMEOUT", "2s").env("REQUEST_TIMEOUT", "1s"))
+}
+
+/// All three, each with one good object of this kind, and what makes another one of it.
+fn programs_and_kinds(server: &ScriptedHttp) -> [(Sandbox, &'static str, fn(usize) -> Value); 3] {
+    let [os_init, grafana_init] = programs(&server.url());
+    let k_init = Sandbox::new("k-init")
+        .env("EXIT_CODES", "detailed")
+        .env("KAFKA_BOOTSTRAP_SERVERS", server.address().to_string())
+        .config(&[("topics/first.json", json!({"partitions": 1}))]);
+    [
+        (os_init, "component_templates", |_| json!({"template": {}})),
+        (grafana_init, "datasources", |n| json!({"name": format!("d{n}"), "type": "prometheus", "access": "proxy"})),
+        (k_init, "topics", |_| json!({"partitions": 1})),
+    ]
 }
 
 /// Fails unless the run ended so: the code, the reason, each of these in the last record's sentence, in little memory.
@@ -65,20 +79,17 @@ fn never_asked() -> ScriptedHttp {
 }
 
 #[test]
-fn files_that_are_wrong() {
+fn req_auto_03_files_that_are_wrong() {
     let server = never_asked();
-    let each = |spoil: &dyn Fn(&Sandbox), parts: &[&str]| {
-        for sandbox in programs(&server.url()) {
-            spoil(&sandbox);
+    let each = |spoil: &dyn Fn(&Sandbox, &str), parts: &[&str]| {
+        for (sandbox, kind, _) in programs_and_kinds(&server) {
+            spoil(&sandbox, kind);
             refused(&sandbox, &server, parts);
         }
     };
-    let kind = |sandbox: &Sandbox| {
-        if sandbox.config_dir().join("datasources").exists() { "datasources" } else { "component_templates" }
-    };
     let write = |name: &str, text: &str| {
         let (name, text) = (name.to_owned(), text.to_owned());
-        move |sandbox: &Sandbox| sandbox.write(&format!("{}/{name}", kind(sandbox)), &text)
+        move |sandbox: &Sandbox, kind: &str| sandbox.write(&format!("{kind}/{name}"), &text)
     };
     each(&write("broken.json", "{\n  \"a\": ,\n}"), &["broken.json:2:8: "]);
     each(&write("twice.json", "{\"name\": \"a\", \"name\": \"b\"}"), &["twice.json", "name"]);
@@ -86,11 +97,10 @@ fn files_that_are_wrong() {
     each(&write("%zz.json", "{}"), &["%zz.json"]);
     each(&write("unset.json", r#"{"name": "$__env{NO_SUCH_VARIABLE}", "type": "x"}"#), &["NO_SUCH_VARIABLE"]);
     each(&write("unread.json", r#"{"name": "$__file{/no/such/file}", "type": "x"}"#), &["/no/such/file"]);
-    each(&|sandbox| sandbox.write("compnent_templates/a.json", "{}"), &["compnent_templates"]);
-    each(&|sandbox| sandbox.write("datasource/a.json", "{}"), &["datasource"]);
+    each(&|sandbox, _| sandbox.write("compnent_templates/a.json", "{}"), &["compnent_templates"]);
+    each(&|sandbox, _| sandbox.write("datasource/a.json", "{}"), &["datasource"]);
     each(
-        &|sandbox| {
-            let kind = kind(sandbox);
+        &|sandbox, kind| {
             let file = std::fs::read_dir(sandbox.config_dir().join(kind)).expect("there").next().expect("one file");
             let name = file.expect("readable").file_name().to_string_lossy().trim_end_matches(".json").to_owned();
             sandbox.write(&format!("{kind}.json"), json!({name: data_source()}).to_string());
@@ -98,7 +108,7 @@ fn files_that_are_wrong() {
         &[".json"],
     );
     each(
-        &|sandbox| {
+        &|sandbox, _| {
             for entry in std::fs::read_dir(sandbox.config_dir()).expect("there") {
                 std::fs::remove_dir_all(entry.expect("readable").path()).expect("our own folder");
             }
@@ -108,35 +118,28 @@ fn files_that_are_wrong() {
 }
 
 #[test]
-fn every_problem_of_fifty_files_is_named_and_nothing_written() {
+fn req_auto_03_every_problem_of_fifty_files_is_named_and_nothing_written() {
     let server = never_asked();
-    for sandbox in programs(&server.url()) {
-        let kind =
-            if sandbox.config_dir().join("datasources").exists() { "datasources" } else { "component_templates" };
+    for (sandbox, kind, body) in programs_and_kinds(&server) {
         for number in 0..48 {
-            let body = if kind == "datasources" {
-                json!({"name": format!("d{number}"), "type": "prometheus", "access": "proxy"})
-            } else {
-                json!({"template": {}})
-            };
-            sandbox.write(&format!("{kind}/d{number}.json"), body.to_string());
+            sandbox.write(&format!("{kind}/d{number}.json"), body(number).to_string());
         }
-        sandbox.write(&format!("{kind}/first.json"), "{");
-        sandbox.write(&format!("{kind}/second.json"), "[1,]");
-        refused(&sandbox, &server, &["first.json", "second.json", "(and 1 more)"]);
+        sandbox.write(&format!("{kind}/broken.json"), "{");
+        sandbox.write(&format!("{kind}/list.json"), "[1,]");
+        refused(&sandbox, &server, &["broken.json", "list.json", "(and 1 more)"]);
     }
 }
 
 #[test]
-fn a_folder_that_cannot_be_read() {
+fn req_auto_03_a_folder_that_cannot_be_read() {
     let server = never_asked();
-    for sandbox in programs(&server.url()) {
+    for (sandbox, _, _) in programs_and_kinds(&server) {
         let missing = sandbox.path("missing");
         refused(&sandbox.config_from(&missing), &server, &["missing"]);
     }
     // Root may read everything: the program runs as the user of its image.
     let root = std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
-    for program in ["os-init", "grafana-init"] {
+    for program in ["os-init", "grafana-init", "k-init"] {
         let place = tempfile::tempdir().expect("the temporary folder can be written");
         let copy = place.path().join(program);
         std::fs::copy(program_path(program), &copy).expect("the program can be copied");
@@ -148,9 +151,10 @@ fn a_folder_that_cannot_be_read() {
         let config = place.path().join("config");
         std::fs::create_dir(&config).expect("our own folder");
         mode(&config, if root { 0o700 } else { 0o000 });
-        let variable = if program == "os-init" { "OPENSEARCH_URL" } else { "GRAFANA_URL" };
         let shell = Sandbox::of(Path::new("/bin/sh"))
-            .env(variable, server.url())
+            .env("OPENSEARCH_URL", server.url())
+            .env("GRAFANA_URL", server.url())
+            .env("KAFKA_BOOTSTRAP_SERVERS", server.address().to_string())
             .env("GRAFANA_TOKEN", "glsa_x")
             .env("EXIT_CODES", "detailed")
             .config_from(&config);
@@ -167,7 +171,7 @@ fn a_folder_that_cannot_be_read() {
 }
 
 #[test]
-fn addresses_that_are_wrong() {
+fn req_auto_03_addresses_that_are_wrong() {
     let server = never_asked();
     for url in ["localhost:9200", "ftp://localhost", "http://", "http://localhost:9200/?x=1", "http://local host"] {
         for sandbox in programs(url) {
@@ -183,7 +187,7 @@ fn addresses_that_are_wrong() {
 }
 
 #[test]
-fn servers_that_are_no_servers() {
+fn req_auto_03_servers_that_are_no_servers() {
     let html = "<!doctype html><title>Sign in</title>";
     let cases: [(&str, ScriptedHttp, &str); 8] = [
         ("silent", ScriptedHttp::new(|_, _| Answer::Silent), "did not answer in time"),
@@ -210,7 +214,7 @@ fn servers_that_are_no_servers() {
 }
 
 #[test]
-fn tls_where_there_is_none_and_none_where_there_is() {
+fn req_auto_03_tls_where_there_is_none_and_none_where_there_is() {
     let plain = ScriptedHttp::new(|_, _| Answer::html(200));
     for sandbox in programs(&plain.url().replace("http://", "https://")) {
         waited_in_vain(&sandbox.run(&["apply"]), "if it does not expect TLS, the URL must begin with http://");
@@ -237,7 +241,7 @@ fn tls_where_there_is_none_and_none_where_there_is() {
 }
 
 #[test]
-fn certificates_that_are_wrong_end_the_wait_at_once() {
+fn req_auto_03_certificates_that_are_wrong_end_the_wait_at_once() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let folder = tempfile::tempdir().expect("the temporary folder can be written");
     let (file, noise) = (folder.path().join("ca.pem"), folder.path().join("noise.pem"));
@@ -268,7 +272,7 @@ fn certificates_that_are_wrong_end_the_wait_at_once() {
 }
 
 #[test]
-fn a_server_that_turns_bad_once_it_was_ready() {
+fn req_auto_03_a_server_that_turns_bad_once_it_was_ready() {
     let big = format!("\"{}\"", "x".repeat(100 << 20));
     for (effect, reason, code, part) in [
         (Effect::Answer(200, "<!doctype html><title>Sign in</title>".into()), "rejected", 65, "web page"),

@@ -1,4 +1,4 @@
-//! k-init at the wrong door: each ends with a sentence of its own, in time, in little memory, with exit code 1.
+//! REQ-AUTO-03 for k-init, the wrong doors: each ends with a sentence of its own, in time, in little memory, with exit code 1.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn says(run: &Run, part: &str) {
 }
 
 #[test]
-fn plain_text_to_a_tls_port_and_the_reverse() {
+fn req_auto_03_plain_text_to_a_tls_port_and_the_reverse() {
     let kafka = Kafka::shared(Version::V4_3);
     says(&at(&kafka.bootstrap_on(Listener::SaslTls)).run(&[]), "TLS");
     let reverse = at(&kafka.bootstrap()).env("KAFKA_SECURITY_PROTOCOL", "SSL");
@@ -45,7 +45,7 @@ fn plain_text_to_a_tls_port_and_the_reverse() {
 }
 
 #[test]
-fn a_port_that_is_not_kafkas() {
+fn req_auto_03_a_port_that_is_not_kafkas() {
     for (bytes, part) in [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "speaks HTTP"),
         (vec![0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1], "announced an answer of 2147483647 bytes"),
@@ -63,7 +63,7 @@ fn a_port_that_is_not_kafkas() {
 }
 
 #[test]
-fn a_port_that_accepts_and_stays_silent() {
+fn req_auto_03_a_port_that_accepts_and_stays_silent() {
     let kafka = Kafka::shared(Version::V4_3);
     let proxy = Proxy::to(kafka.address(1, Listener::Plain));
     proxy.set(Fault::BlackHole);
@@ -76,7 +76,7 @@ fn a_port_that_accepts_and_stays_silent() {
 }
 
 #[test]
-fn certificates_that_do_not_fit_end_at_once() {
+fn req_auto_03_certificates_that_do_not_fit_end_at_once() {
     let authority = Authority::new();
     for (subject, part) in [(Subject::Expired, "has expired"), (Subject::Elsewhere, "another name")] {
         let scripted = ScriptedKafka::tls(1, authority.issue(subject));
@@ -91,7 +91,7 @@ fn certificates_that_do_not_fit_end_at_once() {
 }
 
 #[test]
-fn a_mechanism_that_the_broker_has_not() {
+fn req_auto_03_a_mechanism_that_the_broker_has_not() {
     let kafka = Kafka::of(Version::V4_3).setting("sasl.enabled.mechanisms=SCRAM-SHA-512").start();
     let sandbox = at(&kafka.bootstrap_on(Listener::Sasl))
         .env("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
@@ -105,7 +105,7 @@ fn a_mechanism_that_the_broker_has_not() {
 }
 
 #[test]
-fn credentials_that_are_refused() {
+fn req_auto_03_credentials_that_are_refused() {
     let kafka = Kafka::shared(Version::V4_3);
     let login = |mechanism: &str| {
         at(&kafka.bootstrap_on(Listener::Sasl))

@@ -169,7 +169,7 @@ impl Loader<'_> {
 
     fn lines(&mut self, path: &Path, spec: KindSpec, org: Option<&Arc<str>>, parts: &[String]) {
         if let Err(error) = std::fs::File::open(path) {
-            self.problem(path, cannot_read(path, &error));
+            self.unreadable(path, &error);
             return;
         }
         let object = Object {
@@ -277,7 +277,7 @@ impl Loader<'_> {
         let read = match std::fs::read_dir(folder) {
             Ok(read) => read,
             Err(error) => {
-                self.problem(folder, cannot_read(folder, &error));
+                self.unreadable(folder, &error);
                 return Vec::new();
             }
         };
@@ -286,7 +286,7 @@ impl Loader<'_> {
             let path = match entry {
                 Ok(entry) => entry.path(),
                 Err(error) => {
-                    self.problem(folder, cannot_read(folder, &error));
+                    self.unreadable(folder, &error);
                     continue;
                 }
             };
@@ -300,7 +300,7 @@ impl Loader<'_> {
             // Follows links: a ConfigMap's files are links through `..data`.
             match std::fs::metadata(&path) {
                 Ok(data) => entries.push(Entry { folder: data.is_dir(), path, name }),
-                Err(error) => self.problem(&path, cannot_read(&path, &error)),
+                Err(error) => self.unreadable(&path, &error),
             }
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -314,6 +314,12 @@ impl Loader<'_> {
 
     fn problem(&mut self, path: &Path, message: impl Into<String>) {
         self.problems.push(Problem::of_file(self.shown(path), message));
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
+        // The sentence has the whole path: before it, the path of the folder itself would only be said twice.
+        let file = if path == self.root { String::new() } else { self.shown(path) };
+        self.problems.push(Problem::of_file(file, cannot_read(path, error)));
     }
 
     fn shown(&self, path: &Path) -> String {

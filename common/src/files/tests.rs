@@ -112,7 +112,7 @@ fn a_config_map_mount_is_read_through_its_links() {
 fn a_missing_folder_is_one_problem() {
     let (_, problems) = load(Path::new("/no/such"), SPECS, Missing::Fails);
     assert_eq!(problems.len(), 1);
-    assert!(problems[0].message.starts_with("cannot read /no/such"), "{}", problems[0]);
+    assert!(problems[0].to_string().starts_with("cannot read /no/such: "), "{}", problems[0]);
 }
 
 #[derive(Deserialize, Debug, PartialEq)]

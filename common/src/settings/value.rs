@@ -27,10 +27,11 @@ pub fn cannot_read(path: &Path, error: &std::io::Error) -> String {
     match std::fs::metadata(path) {
         Ok(file) => format!(
             "cannot read {shown}: permission denied, it belongs to {}:{} with mode {:04o} and this process runs as {me}; \
-             make it readable for that user (chmod o+r, or chown to {me}), or run as its owner",
+             make it readable for that user (chmod {}, or chown to {me}), or run as its owner",
             file.uid(),
             file.gid(),
-            file.mode() & 0o7777
+            file.mode() & 0o7777,
+            if file.is_dir() { "o+rx" } else { "o+r" }
         ),
         Err(_) => {
             format!("cannot read {shown}: permission denied for {me}; a folder above it is not open to that user")
