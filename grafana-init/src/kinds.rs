@@ -36,11 +36,6 @@ pub(crate) const SPECS: [KindSpec; 14] = [
     KindSpec::new("preferences", Layout::Single),
 ];
 
-/// Whether a kind is one file without a folder.
-pub(crate) fn is_single(kind: &str) -> bool {
-    SPECS.iter().any(|spec| spec.name == kind && spec.layout == Layout::Single)
-}
-
 /// The kinds for a set of files.
 pub(crate) fn kinds(server: &Rc<Server>, set: &Rc<Set>) -> Vec<Box<dyn Kind>> {
     let named: BTreeSet<&Arc<str>> = set.orgs.iter().collect();
@@ -78,8 +73,8 @@ fn of_scopes(own: &Rc<Scope>, named: &[Rc<Scope>], set: &Rc<Set>) -> Vec<Box<dyn
 
 fn of_org(kinds: &mut Vec<Box<dyn Kind>>, scope: &Rc<Scope>, set: &Rc<Set>) {
     note_names(scope, set);
-    row(kinds, scope, set, &crate::account::ROW);
-    row(kinds, scope, set, &crate::token::ROW);
+    row(kinds, scope, set, &crate::team::ROW);
+    row(kinds, scope, set, &crate::service_account::ROW);
     row(kinds, scope, set, &crate::datasource::ROW);
     // Library panels lie in folders, dashboards show library panels.
     let folders = Folders::new(scope, set);
@@ -104,6 +99,7 @@ fn note_names(scope: &Scope, set: &Set) {
         set.of_org(scope.org.as_deref(), kind).into_iter().filter_map(named).collect()
     };
     let mut memory = scope.memory.borrow_mut();
+    memory.teams = names("teams");
     memory.receivers = names("contact_points");
     memory.timings = names("mute_timings");
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Failure};
+use common::change::{Change, Failure, ObjectId};
 use common::diff::{Writing, diff};
 use common::document::{Have, Held, Meta, Row};
 use common::files::{Object, Problem, Set};
@@ -15,7 +15,7 @@ use crate::uid;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { normal, compare: Some(compare), check, ..Row::new("library_panels", read, write) };
+    Row { normal, compare: Some(compare), check, needs, preflight, ..Row::new("library_panels", read, write) };
 
 /// Takes the panel out of the API's answer.
 pub(crate) fn unwrap(_: &str, mut body: Value) -> Value {
@@ -34,18 +34,9 @@ fn have(body: Value) -> Have {
 
 fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
     if want.is_empty() {
-        const PAGE: usize = 100;
-        let mut held = Held::new();
-        for page in 1.. {
-            let list = scope.must(&format!("/api/library-elements?kind=1&perPage={PAGE}&page={page}"))?;
-            let rows = list["result"]["elements"].as_array().cloned().unwrap_or_default();
-            let full = rows.len() == PAGE;
-            held.extend(rows.into_iter().map(|row| (row["uid"].as_str().unwrap_or_default().to_owned(), have(row))));
-            if !full {
-                break;
-            }
-        }
-        return Ok(held);
+        let rows = scope.pages("/api/library-elements?kind=1", "perPage", "/result/elements")?;
+        let named = |row: Value| (row["uid"].as_str().unwrap_or_default().to_owned(), have(row));
+        return Ok(rows.into_iter().map(named).collect());
     }
     let uids: Result<Vec<String>, Failure> =
         want.iter().map(|object| Ok(identity(object, &object.value()?).0)).collect();
@@ -90,6 +81,7 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
     let (uid, name) = identity(object, &want);
     // Left out, the folder would be the root (every version).
     let folder = want["folderUid"].as_str().unwrap_or_default();
+    scope.needs_folder(folder)?;
     let mut body = json!({"uid": uid, "name": name, "kind": 1, "folderUid": folder, "model": want["model"]});
     match meta {
         None => scope.post("/api/library-elements", &body).map(drop),
@@ -98,6 +90,28 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
             scope.patch(&format!("/api/library-elements/{}", part(&uid)), &body).map(drop)
         }
     }
+}
+
+fn folder_of(body: &Value) -> Option<&str> {
+    body["folderUid"].as_str().filter(|uid| !uid.is_empty())
+}
+
+fn needs(object: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
+    folder_of(body).and_then(|uid| crate::folder::of_uid(set, object, uid)).into_iter().collect()
+}
+
+/// The server refuses a folder that is not there, but only once others were written.
+fn preflight(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (object, body, _) in todo {
+        let Some(uid) = folder_of(body) else { continue };
+        let declared = scope.memory.borrow().folders.values().any(|known| known == uid);
+        if !declared && matches!(scope.get(&format!("/api/folders/{}", part(uid))), Ok(None)) {
+            let text = format!("the folder {uid} is neither the uid of a declared folder nor on the server");
+            problems.push(object.problem("/folderUid", text));
+        }
+    }
+    problems
 }
 
 fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {

@@ -1,6 +1,5 @@
 //! grafana-init: makes a Grafana match a folder of JSON files, then exits. Everything but the list of modules is elsewhere.
 
-mod account;
 mod alerting;
 mod dashboard;
 mod datasource;
@@ -15,7 +14,8 @@ mod preferences;
 mod ready;
 mod scope;
 mod server;
-mod token;
+mod service_account;
+mod team;
 mod uid;
 
 fn main() -> std::process::ExitCode {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use common::change::{Difference, Failure, Shown};
+use common::http::{Call, Client};
 use common::json::step;
 use serde_json::{Value, json};
 
-use crate::scope::Scope;
+use crate::scope::{Scope, must};
 use crate::server::part;
 
 const LEVELS: [(&str, i64); 3] = [("View", 1), ("Edit", 2), ("Admin", 4)];
@@ -50,17 +51,26 @@ fn held(rows: &Value) -> BTreeMap<String, i64> {
     own.filter_map(|row| Some((who(row)?, row["permission"].as_i64()?))).collect()
 }
 
-/// Where the server's entries differ from the declared ones.
-pub(crate) fn differences(
-    scope: &Scope,
-    folder: &str,
-    want: &BTreeMap<String, i64>,
-) -> Result<Vec<Difference>, Failure> {
-    let have = held(&scope.must(&path(folder))?);
-    Ok(compare(&have, want))
+/// A folder's own entries.
+pub(crate) fn of_folder(client: &Client, folder: &str) -> Result<BTreeMap<String, i64>, Failure> {
+    Ok(held(&must(client, &path(folder))?))
 }
 
-fn compare(have: &BTreeMap<String, i64>, want: &BTreeMap<String, i64>) -> Vec<Difference> {
+/// A folder's own entries as a file declares them; `None` when this caller may not see them.
+pub(crate) fn exported(scope: &Scope, folder: &str) -> Result<Option<Value>, Failure> {
+    let reply = scope.client().send(&Call::get(path(folder)).accept(403))?;
+    if reply.status == 403 {
+        return Ok(None);
+    }
+    let entry = |(who, level): (String, i64)| {
+        let (kind, name) = who.split_once(':').expect("held made it of kind and name");
+        json!({kind: name, "permission": LEVELS.iter().find(|(_, known)| *known == level).map(|(name, _)| *name)})
+    };
+    Ok(Some(held(&reply.json()?).into_iter().map(entry).collect()))
+}
+
+/// Where the server's entries differ from the declared ones.
+pub(crate) fn compare(have: &BTreeMap<String, i64>, want: &BTreeMap<String, i64>) -> Vec<Difference> {
     let mut who: Vec<&String> = have.keys().chain(want.keys()).collect();
     who.sort();
     who.dedup();
@@ -85,8 +95,8 @@ pub(crate) fn write(scope: &Scope, folder: &str, want: &BTreeMap<String, i64>) -
         let (kind, name) = who.split_once(':').expect("read made it of kind and name");
         items.push(match kind {
             "role" => json!({"role": name, "permission": level}),
-            "team" => json!({"teamId": crate::account::team_id(scope, name)?, "permission": level}),
-            _ => json!({"userId": crate::account::user_id(scope, name)?, "permission": level}),
+            "team" => json!({"teamId": crate::team::team_id(scope, name)?, "permission": level}),
+            _ => json!({"userId": crate::team::user_id(scope, name)?, "permission": level}),
         });
     }
     scope.post(&path(folder), &json!({"items": items})).map(drop)

@@ -11,7 +11,8 @@ use crate::scope::Scope;
 use crate::server::part;
 
 /// The row.
-pub(crate) const ROW: Row<Scope> = Row { normal, check, preflight, ..Row::new("preferences", read, write) };
+pub(crate) const ROW: Row<Scope> =
+    Row { single: true, normal, check, preflight, ..Row::new("preferences", read, write) };
 
 const PATH: &str = "/api/org/preferences";
 

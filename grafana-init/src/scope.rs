@@ -32,12 +32,16 @@ pub(crate) struct Scope {
 pub(crate) struct Memory {
     /// Uids of declared folders by their path below `dashboards`, as of the last plan.
     pub(crate) folders: BTreeMap<Vec<String>, String>,
+    /// Uids of declared folders that the server does not have, as of the last plan and what was written since.
+    pub(crate) absent_folders: BTreeSet<String>,
     /// Whether folders nest on this server.
     pub(crate) nested: Option<bool>,
     /// Ids of installed plugins, once they were asked for; an error when they cannot be listed.
     pub(crate) plugins: Option<Result<BTreeSet<String>, Failure>>,
     /// Uids of declared dashboards.
     pub(crate) dashboards: BTreeSet<String>,
+    /// Names of declared teams.
+    pub(crate) teams: BTreeSet<String>,
     /// Names of declared contact points.
     pub(crate) receivers: BTreeSet<String>,
     /// Names of declared mute timings.
@@ -115,7 +119,21 @@ impl Scope {
 
     /// Reads a list or another answer that has to be there.
     pub(crate) fn must(&self, path: &str) -> Result<Value, Failure> {
-        self.client().send(&Call::get(path).at_most(LIST_LIMIT))?.json()
+        must(self.client(), path)
+    }
+
+    /// Reads every page of a list.
+    pub(crate) fn pages(&self, path: &str, size: &str, rows: &str) -> Result<Vec<Value>, Failure> {
+        pages(self.client(), path, size, rows)
+    }
+
+    /// Refuses, for now, to write into a declared folder that could not be made: 12.4 would make an orphan of a folder, 10.4 and
+    /// 11.6 would take an alert group and then export none.
+    pub(crate) fn needs_folder(&self, uid: &str) -> Result<(), Failure> {
+        if self.memory.borrow().absent_folders.contains(uid) {
+            return Err(Failure::new(Class::Again, format!("its folder {uid} is not there yet")));
+        }
+        Ok(())
     }
 
     /// Writes by POST.
@@ -154,10 +172,37 @@ pub(crate) fn get(client: &Client, path: &str) -> Result<Option<Value>, Failure>
     if reply.status == 404 { Ok(None) } else { reply.json().map(Some) }
 }
 
+/// Reads a list or another answer that has to be there.
+pub(crate) fn must(client: &Client, path: &str) -> Result<Value, Failure> {
+    client.send(&Call::get(path).at_most(LIST_LIMIT))?.json()
+}
+
+/// Rows of one page; the least that any of the lists allows (folders).
+const PAGE: usize = 1000;
+
+/// Reads every page of a list. `path` has a query already; `size` is what the list calls the length of a page, `rows` points at
+/// the rows of an answer.
+pub(crate) fn pages(client: &Client, path: &str, size: &str, rows: &str) -> Result<Vec<Value>, Failure> {
+    let mut all = Vec::new();
+    for page in 1.. {
+        let mut answer = must(client, &format!("{path}&{size}={PAGE}&page={page}"))?;
+        let found = answer.pointer_mut(rows).and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+        let last = found.len() < PAGE;
+        all.extend(found);
+        if last {
+            break;
+        }
+    }
+    Ok(all)
+}
+
 /// Some good answers have no body.
 fn answer(reply: &Reply) -> Result<Value, Failure> {
     if reply.body.trim().is_empty() { Ok(Value::Null) } else { reply.json() }
 }
+
+/// Parts the steps of an exported name in a tree; no name on a server holds it.
+pub(crate) const STEP: char = '\u{1}';
 
 /// A kind in its organization: everything is to be created in one that is not there yet.
 pub(crate) struct Scoped {
@@ -174,15 +219,11 @@ impl Scoped {
 }
 
 impl Scoped {
-    /// The exported objects at the places where their kind's files lie: a single one has no folder, a tree's name has several parts.
+    /// The exported objects at the places where their kind's files lie: a tree's name has several parts.
     fn laid_out(&mut self) -> Result<Vec<Exported>, Failure> {
-        let kind = self.inner.name();
         let mut exported = self.inner.export()?;
         for one in &mut exported {
-            if one.path.len() == 2 && one.path[1] == format!("{kind}.json") && crate::kinds::is_single(kind) {
-                one.path.remove(0);
-            }
-            one.path = one.path.iter().flat_map(|part| part.split('\u{1}')).map(str::to_owned).collect();
+            one.path = one.path.iter().flat_map(|part| part.split(STEP)).map(str::to_owned).collect();
         }
         Ok(exported)
     }

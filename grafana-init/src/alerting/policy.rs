@@ -14,7 +14,7 @@ use crate::scope::Scope;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { normal, check, needs, preflight, export, ..Row::new("notification_policy", read, write) };
+    Row { single: true, normal, check, needs, preflight, export, ..Row::new("notification_policy", read, write) };
 
 const PATH: &str = "/api/v1/provisioning/policies";
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::alerting::{duration, exported, locked, milliseconds, send};
 use crate::folder::above;
-use crate::scope::{READERS, Scope, get};
+use crate::scope::{READERS, STEP, Scope, get};
 use crate::server::part;
 use crate::uid;
 
@@ -72,7 +72,7 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
         for rule in &rules {
             let text = |field: &str| rule[field].as_str().unwrap_or_default().to_owned();
             let one =
-                (format!("{}\u{1}{}", text("folderUID"), text("ruleGroup")), text("folderUID"), text("ruleGroup"));
+                (format!("{}{STEP}{}", text("folderUID"), text("ruleGroup")), text("folderUID"), text("ruleGroup"));
             if !wanted.contains(&one) {
                 wanted.push(one);
             }
@@ -174,6 +174,7 @@ fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
 
 fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
     let folder = folder_of(scope, object)?;
+    scope.needs_folder(&folder)?;
     let title = title_of(object, &want);
     let mut group = want;
     with_uids(object, &mut group, meta.map_or(&Value::Null, |meta| &meta.meta["titles"]));

@@ -1,29 +1,19 @@
-//! Service accounts and their tokens. A token is shown once: it goes into a file, written whole, and is proven by using it.
-//!
-//! | token file        | its name on the server | then                                           |
-//! |-------------------|------------------------|------------------------------------------------|
-//! | lets in           | –                      | unchanged                                      |
-//! | refused, missing  | free                   | a new token of that name                       |
-//! | refused, missing  | taken                  | a new token `<name>-<n>`, with a warning        |
+//! Service accounts: found by name; role, state and tokens are compared as far as they are declared. What becomes of a token's file
+//! is in `token`.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::rc::Rc;
 
 use common::change::{Change, Difference, Failure, Shown};
 use common::document::{Have, Held, Meta, Row};
 use common::files::{Object, Problem, Set};
-use common::http::Call;
 use common::json::step;
-use common::output;
-use common::secret::Secret;
-use common::settings::Login;
 use serde_json::{Value, json};
 
 use crate::scope::Scope;
 use crate::server::part;
+
+mod token;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
@@ -34,18 +24,13 @@ fn name_of(object: &Object, body: &Value) -> String {
 }
 
 fn accounts(scope: &Scope, query: &str) -> Result<Vec<Value>, Failure> {
-    const PAGE: usize = 1000;
-    let mut all = Vec::new();
-    for page in 1.. {
-        let path = format!("/api/serviceaccounts/search?perpage={PAGE}&page={page}&query={}", part(query));
-        let rows = scope.must(&path)?["serviceAccounts"].as_array().cloned().unwrap_or_default();
-        let full = rows.len() == PAGE;
-        all.extend(rows);
-        if !full {
-            break;
-        }
-    }
-    Ok(all)
+    scope.pages(&format!("/api/serviceaccounts/search?query={}", part(query)), "perpage", "/serviceAccounts")
+}
+
+/// The number of the service account of a login.
+pub(crate) fn id_of_login(scope: &Scope, login: &str) -> Result<Option<i64>, Failure> {
+    let found = accounts(scope, login)?.into_iter().find(|account| account["login"] == login);
+    Ok(found.and_then(|account| account["id"].as_i64()))
 }
 
 fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
@@ -67,7 +52,7 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
         let mut states = serde_json::Map::new();
         for token in body["tokens"].as_array().into_iter().flatten() {
             let (name, file) = token_of(token);
-            states.insert(name.to_owned(), json!(proven(scope, file, disabled)?));
+            states.insert(name.to_owned(), json!(token::proven(scope, file, disabled)?));
         }
         account["tokens"] = Value::Object(states);
         let meta = json!({"id": account["id"], "tokens": account["tokens"]});
@@ -78,24 +63,6 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
 
 fn token_of(token: &Value) -> (&str, &str) {
     (token["name"].as_str().unwrap_or_default(), token["file"].as_str().unwrap_or_default())
-}
-
-/// Whether the token in a file lets in. One of a disabled account cannot be tried; that it is there has to do.
-fn proven(scope: &Scope, file: &str, disabled: bool) -> Result<bool, Failure> {
-    let key = match fs::read_to_string(file) {
-        Ok(key) => key.trim().to_owned(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(Failure::rejected(format!("cannot read the token file {file}: {error}"))),
-    };
-    if key.is_empty() {
-        return Ok(false);
-    }
-    let client = scope.client().with_login(&Login::Bearer(Secret::new(key)));
-    if disabled {
-        return Ok(true);
-    }
-    let reply = client.send(&Call::get("/api/org").accept(401).accept(403))?;
-    Ok(reply.status == 200)
 }
 
 fn compare(_: &Scope, _: &Object, have: &Value, want: &Value) -> Change {
@@ -142,63 +109,10 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
     for token in want["tokens"].as_array().into_iter().flatten() {
         let (name, file) = token_of(token);
         if states[name] != true {
-            make(scope, id, token, name, Path::new(file))?;
+            token::make(scope, id, token, name, Path::new(file))?;
         }
     }
     Ok(())
-}
-
-/// Makes a token and writes its file. If the file cannot be written the token is lost, and the next run makes another.
-fn make(scope: &Scope, id: i64, token: &Value, name: &str, file: &Path) -> Result<(), Failure> {
-    let path = format!("/api/serviceaccounts/{id}/tokens");
-    let list = scope.must(&path)?;
-    let in_use = |name: &str| list.as_array().is_some_and(|list| list.iter().any(|token| token["name"] == name));
-    for n in 1..100 {
-        let wanted = if n == 1 { name.to_owned() } else { format!("{name}-{n}") };
-        if in_use(&wanted) {
-            continue;
-        }
-        let mut body = json!({"name": wanted});
-        if let Some(seconds) = token.get("secondsToLive") {
-            body["secondsToLive"] = seconds.clone();
-        }
-        // Names are unique in the organization: another account's token may bear this one.
-        let reply = match scope.client().send(&Call::post(&path, body.to_string()).accept(400).accept(409))? {
-            reply if reply.status < 300 => reply.json()?,
-            reply if reply.body.contains("ErrTokenAlreadyExists") || reply.status == 409 => continue,
-            reply => {
-                let words = crate::dialect::explain(&reply.body).unwrap_or(reply.body);
-                return Err(Failure::rejected(format!("POST {path}: status {}: {words}", reply.status)));
-            }
-        };
-        let key = Secret::new(reply["key"].as_str().ok_or_else(|| Failure::fatal("the new token has no key"))?);
-        if n > 1 {
-            let text =
-                format!("the token {name} exists, but its file {} does not let in: made {wanted}", file.display());
-            output::warn("service account").field("detail", text).emit();
-        }
-        return keep(file, key.reveal())
-            .map_err(|error| Failure::rejected(format!("cannot write the token file {}: {error}", file.display())));
-    }
-    Err(Failure::rejected(format!("the token names {name} to {name}-99 are all taken: delete some of them in Grafana")))
-}
-
-/// Written under another name and renamed: there whole, or not at all.
-fn keep(file: &Path, key: &str) -> std::io::Result<()> {
-    let partial = partial(file);
-    // A leftover of a run that was killed may have another mode.
-    let _ = fs::remove_file(&partial);
-    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-    out.write_all(key.as_bytes())?;
-    out.sync_all()?;
-    fs::rename(&partial, file)
-}
-
-fn partial(file: &Path) -> std::path::PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(file.file_name().unwrap_or_default());
-    name.push(".partial");
-    file.with_file_name(name)
 }
 
 fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
@@ -260,13 +174,9 @@ fn preflight(_: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     for (object, body, _) in todo {
         for (index, token) in body["tokens"].as_array().into_iter().flatten().enumerate() {
             let path = Path::new(token_of(token).1);
-            let probe = partial(path);
-            let tried = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&probe);
-            if let Err(error) = tried {
+            if let Err(error) = token::can_be_kept(path) {
                 let text = format!("{} cannot be written there: {error}; mount a writable volume", path.display());
                 problems.push(object.problem(&format!("/tokens/{index}/file"), text));
-            } else {
-                let _ = fs::remove_file(&probe);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Difference, Failure, Shown};
+use common::change::{Change, Class, Difference, Failure, Shown};
 use common::diff::{Writing, diff};
 use common::document::{Have, Held, Meta, Row};
 use common::files::{Object, Problem, Set};
@@ -12,7 +12,8 @@ use crate::scope::Scope;
 use crate::server::part;
 
 /// The row.
-pub(crate) const ROW: Row<Scope> = Row { normal, compare: Some(compare), check, ..Row::new("teams", read, write) };
+pub(crate) const ROW: Row<Scope> =
+    Row { normal, compare: Some(compare), check, preflight, ..Row::new("teams", read, write) };
 
 fn name_of(object: &Object, body: &Value) -> String {
     body["name"].as_str().unwrap_or(&object.id.name).to_owned()
@@ -34,19 +35,37 @@ pub(crate) fn team_id(scope: &Scope, name: &str) -> Result<i64, Failure> {
 pub(crate) fn user_id(scope: &Scope, login: &str) -> Result<i64, Failure> {
     let list = scope.must(&format!("/api/org/users/lookup?query={}", part(login)))?;
     let user = list.as_array().into_iter().flatten().find(|user| user["login"] == login);
-    let id = user.and_then(|user| user["userId"].as_i64());
+    if let Some(id) = user.and_then(|user| user["userId"].as_i64()) {
+        return Ok(id);
+    }
+    // A service account holds rights under its login too, but is not among the users.
+    let id = crate::service_account::id_of_login(scope, login)?;
     id.ok_or_else(|| {
         Failure::rejected(format!("there is no user {login:?} in this organization: users are not made here"))
     })
 }
 
+/// Why a team or user cannot be referred to; nothing where that cannot be told.
+pub(crate) fn unknown(scope: &Scope, kind: &str, name: &str) -> Option<String> {
+    let found = match kind {
+        "team" if scope.memory.borrow().teams.contains(name) => return None,
+        "team" => team_id(scope, name),
+        "user" => user_id(scope, name),
+        _ => return None,
+    };
+    found.err().filter(|failure| failure.class == Class::Rejected).map(|failure| failure.message)
+}
+
 fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
     let mut held = Held::new();
     if want.is_empty() {
-        let list = scope.must("/api/teams/search?perpage=1000")?;
-        for team in list["teams"].as_array().into_iter().flatten() {
+        for team in scope.pages("/api/teams/search?query=", "perpage", "/teams")? {
             let name = team["name"].as_str().unwrap_or_default();
-            held.insert(name.to_owned(), Have::of(team));
+            // Once more by its name: the list of 13 may lack the number.
+            if let Some(mut team) = found(scope, name)? {
+                team["members"] = members(scope, &team["id"])?;
+                held.insert(name.to_owned(), Have::of(&team));
+            }
         }
         return Ok(held);
     }
@@ -55,12 +74,17 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
         let Some(mut team) = found(scope, &name_of(object, &body))? else { continue };
         let meta = json!({"id": team["id"]});
         if body.get("members").is_some() {
-            let rows = scope.must(&format!("/api/teams/{}/members", team["id"]))?;
-            team["members"] = rows.as_array().into_iter().flatten().map(|row| row["login"].clone()).collect();
+            team["members"] = members(scope, &team["id"])?;
         }
         held.insert(object.id.name.clone(), Have { meta, ..Have::of(&team) });
     }
     Ok(held)
+}
+
+/// The logins of a team's members.
+fn members(scope: &Scope, id: &Value) -> Result<Value, Failure> {
+    let rows = scope.must(&format!("/api/teams/{id}/members"))?;
+    Ok(rows.as_array().into_iter().flatten().map(|row| row["login"].clone()).collect())
 }
 
 fn normal(body: &mut Value) {
@@ -111,9 +135,7 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
         made["teamId"].as_i64().ok_or_else(|| Failure::fatal("the new team has no number"))?
     };
     if want.get("members").is_some() {
-        let rows = scope.must(&format!("/api/teams/{id}/members"))?;
-        let held: Value = rows.as_array().into_iter().flatten().map(|row| row["login"].clone()).collect();
-        for login in missing(&held, &want["members"]) {
+        for login in missing(&members(scope, &json!(id))?, &want["members"]) {
             let user = user_id(scope, &login)?;
             scope.post(&format!("/api/teams/{id}/members"), &json!({"userId": user}))?;
         }
@@ -145,6 +167,18 @@ fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
         if !good {
             let text = "known are name and email (texts) and members (a list of logins)";
             problems.push(object.problem(&common::json::step(key), text));
+        }
+    }
+    problems
+}
+
+/// Members are added once the team is there: a login that nobody has is found before.
+fn preflight(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (object, body, _) in todo {
+        for (index, login) in body["members"].as_array().into_iter().flatten().enumerate() {
+            let unknown = login.as_str().and_then(|login| unknown(scope, "user", login));
+            problems.extend(unknown.map(|why| object.problem(&format!("/members/{index}"), why)));
         }
     }
     problems

@@ -1,0 +1,100 @@
+//! A token of a service account and its file. It is shown once: it is written whole, and proven by using it.
+//!
+//! | token file        | its name on the server | then                                           |
+//! |-------------------|------------------------|------------------------------------------------|
+//! | lets in           | –                      | unchanged                                      |
+//! | refused, missing  | free                   | a new token of that name                       |
+//! | refused, missing  | taken                  | a new token `<name>-<n>`, with a warning        |
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use common::change::Failure;
+use common::http::Call;
+use common::output;
+use common::secret::Secret;
+use common::settings::Login;
+use serde_json::{Value, json};
+
+use crate::scope::Scope;
+
+/// Whether the token in a file lets in. One of a disabled account cannot be tried; that it is there has to do.
+pub(super) fn proven(scope: &Scope, file: &str, disabled: bool) -> Result<bool, Failure> {
+    let key = match fs::read_to_string(file) {
+        Ok(key) => key.trim().to_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Failure::rejected(format!("cannot read the token file {file}: {error}"))),
+    };
+    if key.is_empty() {
+        return Ok(false);
+    }
+    if disabled {
+        return Ok(true);
+    }
+    let client = scope.client().with_login(&Login::Bearer(Secret::new(key)));
+    let reply = client.send(&Call::get("/api/org").accept(401).accept(403))?;
+    Ok(reply.status == 200)
+}
+
+/// Makes a token and writes its file. If the file cannot be written the token is lost, and the next run makes another.
+pub(super) fn make(scope: &Scope, id: i64, token: &Value, name: &str, file: &Path) -> Result<(), Failure> {
+    let path = format!("/api/serviceaccounts/{id}/tokens");
+    let list = scope.must(&path)?;
+    let in_use = |name: &str| list.as_array().is_some_and(|list| list.iter().any(|token| token["name"] == name));
+    for n in 1..100 {
+        let wanted = if n == 1 { name.to_owned() } else { format!("{name}-{n}") };
+        if in_use(&wanted) {
+            continue;
+        }
+        let mut body = json!({"name": wanted});
+        if let Some(seconds) = token.get("secondsToLive") {
+            body["secondsToLive"] = seconds.clone();
+        }
+        // Names are unique in the organization: another account's token may bear this one.
+        let reply = match scope.client().send(&Call::post(&path, body.to_string()).accept(400).accept(409))? {
+            reply if reply.status < 300 => reply.json()?,
+            reply if reply.body.contains("ErrTokenAlreadyExists") || reply.status == 409 => continue,
+            reply => {
+                let words = crate::dialect::explain(&reply.body).unwrap_or(reply.body);
+                return Err(Failure::rejected(format!("POST {path}: status {}: {words}", reply.status)));
+            }
+        };
+        let key = Secret::new(reply["key"].as_str().ok_or_else(|| Failure::fatal("the new token has no key"))?);
+        if n > 1 {
+            let text =
+                format!("the token {name} exists, but its file {} does not let in: made {wanted}", file.display());
+            output::warn("service account").field("detail", text).emit();
+        }
+        return keep(file, key.reveal())
+            .map_err(|error| Failure::rejected(format!("cannot write the token file {}: {error}", file.display())));
+    }
+    Err(Failure::rejected(format!("the token names {name} to {name}-99 are all taken: delete some of them in Grafana")))
+}
+
+/// Written under another name and renamed: there whole, or not at all.
+fn keep(file: &Path, key: &str) -> std::io::Result<()> {
+    let partial = partial(file);
+    // A leftover of a run that was killed may have another mode.
+    let _ = fs::remove_file(&partial);
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+    out.write_all(key.as_bytes())?;
+    out.sync_all()?;
+    fs::rename(&partial, file)
+}
+
+fn partial(file: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(file.file_name().unwrap_or_default());
+    name.push(".partial");
+    file.with_file_name(name)
+}
+
+/// Tries to write beside the file: a token that could not be kept would be lost.
+pub(super) fn can_be_kept(file: &Path) -> std::io::Result<()> {
+    let probe = partial(file);
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&probe)?;
+    fs::remove_file(&probe)
+}
