@@ -106,10 +106,11 @@ impl Client {
         })
     }
 
-    /// A client of the same server that sends one more header with each request.
+    /// A client of the same server that sends one more header with each request, in place of one of that name.
     #[must_use]
     pub fn with_header(&self, name: &'static str, value: impl Into<String>) -> Self {
         let mut headers = self.headers.clone();
+        headers.retain(|(known, _)| *known != name);
         headers.push((name, value.into()));
         Self { headers, ..self.copy() }
     }

@@ -27,7 +27,8 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
 
 /// Drift in any case: nothing that this program writes installs a plugin.
 fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
-    let found = have["version"].as_str();
+    // One that comes with Grafana itself has no version of its own.
+    let found = have["version"].as_str().filter(|version| !version.is_empty());
     let wanted = want["minVersion"].as_str();
     let difference = if have["installed"] == false {
         Difference::fixed("", Shown::Absent, Shown::text(wanted.unwrap_or("any version")))

@@ -42,7 +42,8 @@ fn normal(route: &mut Value) {
         fields.remove(made);
     }
     if !matchers.is_empty() {
-        fields.insert("matchers".into(), json!(matchers));
+        // The one spelling that the API takes and shows as it is; an export is written in it.
+        fields.insert("object_matchers".into(), json!(matchers));
     }
     for set in ["group_by", "mute_time_intervals", "active_time_intervals"] {
         if let Some(list) = fields.get_mut(set).and_then(Value::as_array_mut) {
@@ -196,7 +197,7 @@ mod tests {
         normal(&mut a);
         normal(&mut b);
         assert_eq!(diff(Writing::Replaces, &a, &b), []);
-        b["routes"][0]["matchers"][0][1] = json!("!~");
+        b["routes"][0]["object_matchers"][0][1] = json!("!~");
         assert_eq!(diff(Writing::Replaces, &a, &b).len(), 1);
     }
 

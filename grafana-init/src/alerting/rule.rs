@@ -36,7 +36,28 @@ pub(crate) fn unwrap(_: &str, body: Value) -> Value {
     {
         fields.insert("title".into(), name);
     }
+    body["rules"].as_array_mut().into_iter().flatten().for_each(unwrap_rule);
     body
+}
+
+/// The API drops a field of another name without a word.
+fn unwrap_rule(rule: &mut Value) {
+    let Some(fields) = rule.as_object_mut() else { return };
+    if let Some(time) = fields.remove("keepFiringFor") {
+        fields.insert("keep_firing_for".into(), time);
+    }
+    for (field, annotation) in [("dashboardUid", "__dashboardUid__"), ("panelId", "__panelId__")] {
+        if let Some(value) = fields.remove(field) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let annotations = fields.entry("annotations").or_insert_with(|| json!({}));
+            annotations.as_object_mut().map(|map| map.entry(annotation).or_insert_with(|| json!(text)));
+        }
+    }
+    if let Some(record) = fields.get_mut("record").and_then(Value::as_object_mut)
+        && let Some(target) = record.remove("targetDatasourceUid")
+    {
+        record.insert("target_datasource_uid".into(), target);
+    }
 }
 
 fn title_of(object: &Object, body: &Value) -> String {
@@ -44,7 +65,7 @@ fn title_of(object: &Object, body: &Value) -> String {
     body["title"].as_str().unwrap_or(file).to_owned()
 }
 
-/// The uid of the folder that the path names: a declared directory, else a uid.
+/// The uid of the folder that the path names: a declared directory, else a uid, declared or on the server.
 fn folder_of(scope: &Scope, object: &Object) -> Result<String, Failure> {
     let path = above(object);
     if let Some(uid) = scope.memory.borrow().folders.get(path) {
@@ -126,7 +147,7 @@ fn normal(group: &Value) -> Value {
 }
 
 fn normal_rule(rule: &mut Value) {
-    for field in ["for", "keep_firing_for", "keepFiringFor"] {
+    for field in ["for", "keep_firing_for"] {
         if rule.get(field).is_some() {
             duration(rule, field);
         }
@@ -152,7 +173,7 @@ fn normal_rule(rule: &mut Value) {
         let default = match key.as_str() {
             "noDataState" => json!("NoData"),
             "execErrState" => json!("Alerting"),
-            "for" | "keep_firing_for" | "keepFiringFor" => json!("0s"),
+            "for" | "keep_firing_for" => json!("0s"),
             "isPaused" => json!(false),
             _ => json!({}),
         };
@@ -196,8 +217,10 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
     send(scope, Call::put(group_path(&folder, &title), body.to_string()))
 }
 
-fn needs(object: &Object, _: &Value, _: &Set) -> Vec<ObjectId> {
-    vec![ObjectId { org: object.id.org.clone(), kind: "folders", name: above(object).join("/") }]
+fn needs(object: &Object, _: &Value, set: &Set) -> Vec<ObjectId> {
+    let name = above(object).join("/");
+    let by_uid = crate::folder::of_uid(set, object, &name);
+    vec![by_uid.unwrap_or(ObjectId { org: object.id.org.clone(), kind: "folders", name })]
 }
 
 fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
@@ -215,6 +238,11 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
         [_] => {}
         _ if set.folders.iter().any(directory) => {}
         _ => problems.push(object.problem("", format!("dashboards/{} is no declared folder", path.join("/")))),
+    }
+    let known = ["title", "folderUid", "interval", "rules", "orgId", "folder"];
+    for key in body.as_object().into_iter().flatten().map(|(key, _)| key).filter(|key| !known.contains(&key.as_str())) {
+        let text = "unknown field of a group: known are title, interval and rules";
+        problems.push(object.problem(&common::json::step(key), text));
     }
     let interval = &body["interval"];
     if !interval.is_null() && interval.as_i64().is_none_or(|seconds| seconds <= 0 || seconds % 10 != 0) {
@@ -259,13 +287,15 @@ fn preflight(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> 
     let mut problems = Vec::new();
     for (object, _, _) in todo {
         let path = above(object);
-        if scope.memory.borrow().folders.contains_key(path) {
+        let name = path.join("/");
+        let folders = &scope.memory.borrow().folders;
+        if folders.contains_key(path) || folders.values().any(|uid| *uid == name) {
             continue;
         }
-        let name = path.join("/");
         if matches!(scope.get(&format!("/api/folders/{}", part(&name))), Ok(None)) {
-            let text =
-                format!("{name:?} is neither a directory below dashboards nor the uid of a folder on the server");
+            let text = format!(
+                "{name:?} is neither a directory below dashboards nor the uid of a folder, declared or on the server"
+            );
             problems.push(object.problem("", text));
         }
     }
@@ -290,6 +320,18 @@ mod tests {
     fn rule(wait: &str) -> Value {
         json!({"uid": "r", "title": "Up", "condition": "B", "for": wait, "noDataState": "NoData", "labels": {"a": "b"},
             "data": [{"refId": "A", "datasourceUid": "p", "relativeTimeRange": {"from": 600, "to": 0}, "model": {"expr": "up"}}]})
+    }
+
+    #[test]
+    fn the_names_of_the_export_become_those_of_the_api() {
+        let exported = json!({"apiVersion": 1, "groups": [{"orgId": 1, "name": "g", "folder": "F", "interval": "1m", "rules": [
+            {"uid": "r", "dashboardUid": "d", "panelId": 3, "keepFiringFor": "5m", "record": {"metric": "m", "targetDatasourceUid": "p"}}]}]});
+        let rule = json!({"uid": "r", "annotations": {"__dashboardUid__": "d", "__panelId__": "3"}, "keep_firing_for": "5m",
+            "record": {"metric": "m", "target_datasource_uid": "p"}});
+        assert_eq!(
+            unwrap("g", exported),
+            json!({"title": "g", "orgId": 1, "folder": "F", "interval": 60, "rules": [rule]})
+        );
     }
 
     #[test]

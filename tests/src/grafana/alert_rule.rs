@@ -18,7 +18,10 @@ pub(super) fn route(call: &mut Call<'_>, method: &str, rest: &[&str]) -> Option<
             let rules = call.org().rules.clone();
             Answer::json(200, rules.iter().map(|rule| shown(call, rule, true)).collect())
         }
-        ("GET", ["alert-rules", "export"]) => export(call),
+        ("GET", ["alert-rules", "export"]) => export(call, |_| true),
+        ("GET", ["folder", folder, "rule-groups", group, "export"]) => {
+            export(call, |rule| rule.folder == *folder && rule.group == *group)
+        }
         ("POST", ["alert-rules"]) => create(call),
         ("GET", ["alert-rules", uid]) => match call.org().rules.iter().find(|rule| rule.uid == *uid).cloned() {
             Some(rule) => Answer::json(200, shown(call, &rule, true)),
@@ -130,8 +133,9 @@ fn group_body(call: &mut Call<'_>, folder: &str, group: &str) -> Answer {
     Answer::json(200, json!({"title": group, "folderUid": folder, "interval": interval, "rules": rows}))
 }
 
-fn export(call: &mut Call<'_>) -> Answer {
-    let rules = call.org().rules.clone();
+/// The export has names of its own for some fields, and leaves out what is empty.
+fn export(call: &mut Call<'_>, wanted: impl Fn(&Rule) -> bool) -> Answer {
+    let rules: Vec<Rule> = call.org().rules.iter().filter(|rule| wanted(rule)).cloned().collect();
     let mut groups: Vec<Value> = Vec::new();
     for rule in rules {
         let Some(title) = call.org().folders.get(&rule.folder).map(|folder| folder.title.clone()) else {
@@ -142,6 +146,12 @@ fn export(call: &mut Call<'_>) -> Answer {
         let interval = duration(&format!("{seconds}s")).unwrap_or_default();
         let mut body = rule.body.clone();
         body.insert("uid".to_owned(), json!(rule.uid));
+        if let Some(time) = body.remove("keep_firing_for") {
+            body.insert("keepFiringFor".to_owned(), time);
+        }
+        body.retain(|key, value| {
+            !(value.is_null() || matches!(key.as_str(), "for" | "keepFiringFor") && *value == json!("0s"))
+        });
         let same = |group: &&mut Value| group["folder"] == json!(title) && group["name"] == json!(rule.group);
         match groups.iter_mut().find(same) {
             Some(group) => group["rules"].as_array_mut().expect("it was made as one").push(Value::Object(body)),

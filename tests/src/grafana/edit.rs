@@ -6,12 +6,22 @@ use serde_json::{Value, json};
 
 use super::answer::Request;
 use super::state::{Made, Org, Role};
-use super::{Grafana, route};
+use super::{Grafana, Options, Profile, route};
 use crate::listen::lock;
 
 impl Grafana {
     fn in_org<T>(&self, org: i64, act: impl FnOnce(&mut Org) -> T) -> T {
         act(lock(&self.shared.state).orgs.get_mut(&org).expect("the case names an organization that is there"))
+    }
+
+    /// Which Grafana it follows.
+    pub fn profile(&self) -> Profile {
+        lock(&self.shared.state).profile
+    }
+
+    /// What was set on it before it started.
+    pub fn options(&self) -> Options {
+        lock(&self.shared.state).options.clone()
     }
 
     /// Sends a request as the administrator, past the wire, the log and the faults; answers status and body.

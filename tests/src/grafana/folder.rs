@@ -32,7 +32,8 @@ fn missing() -> Answer {
     Answer::status_message(404, "folder not found", "not-found")
 }
 
-fn nests(call: &Call<'_>) -> bool {
+/// Whether folders nest here: in 10 a toggle.
+pub(super) fn nests(call: &Call<'_>) -> bool {
     call.profile >= Profile::V11 || call.state.options.nested_folders
 }
 

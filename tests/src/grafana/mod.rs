@@ -15,7 +15,8 @@
 //! * Nothing is rendered, queried, alerted on or sent; settings of integrations and plugins are not validated beyond a
 //!   few; the alerting exports exist in JSON only.
 //!
-//! Kept out of here: anything about the programs under test.
+//! Kept out of here: anything about the programs under test; only `target` and `every_kind` bring the
+//! two together.
 
 mod account;
 mod alert_rule;
@@ -26,6 +27,7 @@ mod datasource;
 mod discovery;
 mod duration;
 mod edit;
+mod every_kind;
 mod fault;
 mod field;
 mod folder;
@@ -42,14 +44,17 @@ mod route;
 mod search;
 mod server;
 mod state;
+mod target;
 
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub use every_kind::{HOOK_PASSWORD, alert_rule};
 pub use fault::{Effect, Fault};
 pub use plugin::Plugin;
 pub use state::Role;
+pub use target::Target;
 
 use fault::Faults;
 use state::State;

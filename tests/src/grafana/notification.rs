@@ -54,13 +54,15 @@ fn timings(call: &mut Call<'_>, method: &str, rest: &[&str]) -> Option<Answer> {
     let profile = call.profile;
     Some(match (method, rest) {
         ("GET", []) => Answer::json(200, call.org().timings.values().map(|one| shown(profile, one)).collect()),
-        ("GET", ["export"]) => {
+        ("GET", ["export"] | [_, "export"]) => {
             let org_id = call.org_id;
+            let one = rest.first().filter(|_| rest.len() == 2);
             let rows: Vec<Value> = call
                 .org()
                 .timings
-                .values()
-                .map(|one| {
+                .iter()
+                .filter(|(name, _)| one.is_none_or(|one| name.as_str() == *one))
+                .map(|(_, one)| {
                     let mut body = one.body.clone();
                     body["orgId"] = json!(org_id);
                     body

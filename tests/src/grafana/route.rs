@@ -137,7 +137,9 @@ fn frontend_settings(call: &Call<'_>) -> Answer {
         build["versionString"] = json!(format!("Grafana v{version} (NA)"));
         build["commitShort"] = json!("NA");
     }
-    Answer::json_utf8(200, json!({"buildInfo": build}))
+    // Only those that are on are listed; the recordings keep the build alone.
+    let toggles = if folder::nests(call) { json!({"nestedFolders": true}) } else { json!({}) };
+    Answer::json_utf8(200, json!({"buildInfo": build, "featureToggles": toggles}))
 }
 
 /// Who asks, and for which organization.
