@@ -105,15 +105,15 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
         let Some(group) = found? else { continue };
         let ours = |rule: &&Value| rule["folderUID"] == folder.as_str() && rule["ruleGroup"] == title.as_str();
         let locked = rules.iter().filter(ours).find_map(|rule| locked(scope, &rule["provenance"], true));
-        let titles: Map<String, Value> = group["rules"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|rule| Some((rule["title"].as_str()?.to_owned(), rule["uid"].clone())))
-            .collect();
-        held.insert(key.clone(), Have { locked, meta: json!({"titles": titles}), ..Have::of(&group) });
+        held.insert(key.clone(), Have { locked, meta: json!({"titles": titles(&group)}), ..Have::of(&group) });
     }
     Ok(held)
+}
+
+/// The uids of a group's rules by their titles.
+fn titles(group: &Value) -> Value {
+    let rules = group["rules"].as_array().into_iter().flatten();
+    rules.filter_map(|rule| Some((rule["title"].as_str()?.to_owned(), rule["uid"].clone()))).collect()
 }
 
 /// Gives every rule its uid; `titles` are the server's rules of the group.
@@ -183,13 +183,7 @@ fn normal_rule(rule: &mut Value) {
 
 fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
     let mut want = want.clone();
-    let titles: Map<String, Value> = have["rules"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|rule| Some((rule["title"].as_str()?.to_owned(), rule["uid"].clone())))
-        .collect();
-    with_uids(object, &mut want, &Value::Object(titles));
+    with_uids(object, &mut want, &titles(have));
     Change::update(diff(Writing::Replaces, &normal(have), &normal(&want)))
 }
 
