@@ -48,7 +48,7 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
         let Some(mut account) = accounts(scope, &name)?.into_iter().find(|account| account["name"] == name) else {
             continue;
         };
-        let disabled = body["isDisabled"].as_bool().unwrap_or(account["isDisabled"] == true);
+        let disabled = body["isDisabled"] == true || account["isDisabled"] == true;
         let mut states = serde_json::Map::new();
         for token in body["tokens"].as_array().into_iter().flatten() {
             let (name, file) = token_of(token);
@@ -96,7 +96,15 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
         if ["role", "isDisabled"].iter().any(differs) {
             scope.patch(&format!("/api/serviceaccounts/{id}"), &body)?;
         }
-        (id, meta.meta["tokens"].clone())
+        let mut states = meta.meta["tokens"].clone();
+        if account["isDisabled"] == true && body["isDisabled"] == false {
+            // Only now can its tokens be tried.
+            for token in want["tokens"].as_array().into_iter().flatten() {
+                let (name, file) = token_of(token);
+                states[name] = json!(token::proven(scope, file, false)?);
+            }
+        }
+        (id, states)
     } else {
         let made = scope.post("/api/serviceaccounts", &body)?;
         let id = made["id"].as_i64().ok_or_else(|| Failure::fatal("the new service account has no number"))?;

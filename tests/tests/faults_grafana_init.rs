@@ -68,6 +68,28 @@ fn a_token_is_made_anew_only_when_it_no_longer_lets_in() {
     });
 }
 
+/// A token that lets in is kept, whatever its account may do: of an account without a role, and of one that was disabled meanwhile.
+#[test]
+fn a_token_without_rights_is_no_reason_for_another() {
+    Target::each_standin(&Options::default(), |target| {
+        let sandbox = target.sandbox();
+        let token = sandbox.path("token");
+        let account = |role: &str, disabled: bool| {
+            json!({"role": role, "isDisabled": disabled, "tokens": [{"name": "ci", "file": token}]}).to_string()
+        };
+        sandbox.write("service_accounts/ci.json", account("None", false));
+        target.apply(&sandbox);
+        let first = fs::read_to_string(&token).expect("it was kept");
+        target.settled(&sandbox);
+        for (role, disabled) in [("None", true), ("Viewer", false), ("None", false)] {
+            sandbox.write("service_accounts/ci.json", account(role, disabled));
+            assert_eq!(target.apply(&sandbox).count("writes"), 1, "{} {role} {disabled}", target.name);
+            target.settled(&sandbox);
+            assert_eq!(fs::read_to_string(&token).expect("it was kept"), first, "{} {role} {disabled}", target.name);
+        }
+    });
+}
+
 /// So many dashboards of ten panels in so many nested folders of equal titles.
 fn many(sandbox: &Sandbox, dashboards: usize, folders: usize) {
     for n in 0..dashboards {

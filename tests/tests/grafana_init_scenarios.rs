@@ -309,6 +309,9 @@ fn version_10_without_nested_folders_moves_by_renaming() {
     assert_eq!(target.read("/api/folders/sub")["title"], json!("B / Renamed"));
     assert_eq!(target.read("/api/dashboards/uid/d")["dashboard"], before["dashboard"]);
     target.settled(&sandbox);
+    let out = sandbox.path("export");
+    sandbox.run(&["export", &out.display().to_string()]).expect_code(0);
+    target.settled(&target.sandbox().config_from(&out));
 }
 
 /// Organizations are made when they are missing, and hold the same kinds.
@@ -327,6 +330,11 @@ fn every_kind_goes_into_another_organization() {
         let (status, _) = target.server().request(id, "GET", "/api/dashboards/uid/home", &Value::Null);
         assert_eq!(status, 200, "{}", target.name);
         target.settled(&sandbox);
+        let out = sandbox.path("export");
+        sandbox.run(&["export", &out.display().to_string()]).expect_code(0);
+        assert!(out.join("orgs/Second Org/alert_rules/platform/group.json").exists(), "{}", target.name);
+        let from = target.sandbox().config_from(&out);
+        target.settled(&from.env("CONTACT_POINTS_HOOK_PASSWORD", kit::grafana::HOOK_PASSWORD));
     });
 }
 
