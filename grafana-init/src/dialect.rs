@@ -15,8 +15,14 @@ fn judge(_call: &Call, status: u16, body: &str) -> Option<Class> {
     match status {
         // Up to 11.1: another dashboard of the folder bears the title; no read changes that.
         412 if has("name-exists") => Some(Class::Rejected),
-        409 if has("alert-rule.conflict") => Some(Class::Rejected),
         409 | 412 => Some(Class::Ambiguous),
+        // So 10 to 12 say that a service account, timing, rule or library panel is there: a twin may have made it meanwhile.
+        400 if ["ErrAlreadyExists", "nameExists", "alert-rule.conflict", "with that name or UID already exists"]
+            .iter()
+            .any(|text| has(text)) =>
+        {
+            Some(Class::Ambiguous)
+        }
         // 10.4 to 12.4 answer these refusals as 500.
         500 if has("max depth") || has("cannot change provenance") || has("could not find alert rule") => {
             Some(Class::Rejected)
@@ -56,6 +62,7 @@ mod tests {
         assert_eq!(class(500, r#"{"message":"database is locked"}"#), None);
         assert_eq!(class(500, r#"{"message":"max depth is 4"}"#), Some(Class::Rejected));
         assert_eq!(class(400, "{}"), None);
+        assert_eq!(class(400, r#"{"messageId":"serviceaccounts.ErrAlreadyExists"}"#), Some(Class::Ambiguous));
     }
 
     #[test]

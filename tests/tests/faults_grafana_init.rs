@@ -42,6 +42,35 @@ fn a_cold_start_is_waited_out() {
     });
 }
 
+/// Two runs of the same files at once: each ends well, and everything is there once.
+#[test]
+fn twins_end_well_and_make_everything_once() {
+    for round in 0..5 {
+        Target::each_standin(&nesting(), |target| {
+            let (one, two) = (target.with_every_kind(), target.with_every_kind());
+            let (first, second) = (one.spawn(&[]), two.spawn(&[]));
+            for run in [first.wait(), second.wait()] {
+                assert_eq!(run.code(), Some(0), "{} round {round}\n{run}", target.name);
+            }
+            let length = |path: &str, rows: &str| {
+                let list = target.read(path);
+                list.pointer(rows).and_then(Value::as_array).map(Vec::len)
+            };
+            // Two mails: the one that 10 and 11 start with is not ours.
+            let points = target.read("/api/v1/provisioning/contact-points");
+            let ours =
+                |name: &str| points.as_array().into_iter().flatten().filter(|row| row["name"] == json!(name)).count();
+            assert_eq!((ours("hook"), ours("mail")), (1, 1), "{} {points}", target.name);
+            assert_eq!(length("/api/search", ""), Some(2), "{}", target.name);
+            assert_eq!(length("/api/serviceaccounts/search?query=ci", "/serviceAccounts"), Some(1), "{}", target.name);
+            assert_eq!(length("/api/teams/search?name=ops", "/teams"), Some(1), "{}", target.name);
+            assert_eq!(length("/api/v1/provisioning/alert-rules", ""), Some(2), "{}", target.name);
+            target.settled(&one);
+            target.settled(&two);
+        });
+    }
+}
+
 #[test]
 fn a_token_is_made_anew_only_when_it_no_longer_lets_in() {
     Target::each_standin(&Options::default(), |target| {

@@ -231,6 +231,42 @@ fn a_title_that_would_be_refused_is_found_before_the_first_write() {
     });
 }
 
+/// The same for alert rules up to 11: a title that another group of the folder bears.
+#[test]
+fn a_rule_title_that_would_be_refused_is_found_before_the_first_write() {
+    Target::each_standin(&nesting(), |target| {
+        let group = |uid: &str, title: &str| json!({"rules": [kit::grafana::alert_rule(Some(uid), title)]});
+        target.write("POST", "/api/folders", &json!({"uid": "f", "title": "F"}));
+        let theirs = json!({"title": "theirs", "folderUid": "f", "interval": 60, "rules": [kit::grafana::alert_rule(None, "Taken")]});
+        target.write("PUT", "/api/v1/provisioning/folder/f/rule-groups/theirs", &theirs);
+        target.server().reset_log();
+        let sandbox = target.sandbox().config(&[
+            ("dashboards/F/_folder.json", json!({})),
+            ("alert_rules/F/a.json", group("a", "Taken")),
+            ("alert_rules/F/b.json", group("b", "Twice")),
+            ("alert_rules/F/c.json", group("c", "Twice")),
+        ]);
+        let run = sandbox.run(&[]);
+        if target.version().0 > 11 {
+            assert_eq!(run.code(), Some(0), "{}\n{run}", target.name);
+            target.settled(&sandbox);
+            return;
+        }
+        refused(
+            target,
+            &run,
+            &[
+                "on the server has a rule of this title here",
+                "the title is also that of a rule in alert_rules/F/b.json",
+            ],
+        );
+        sandbox.write("alert_rules/F/a.json", group("a", "Free").to_string());
+        sandbox.write("alert_rules/F/c.json", group("c", "Once").to_string());
+        target.apply(&sandbox);
+        target.settled(&sandbox);
+    });
+}
+
 /// References that the server would refuse after other writes: they are all named before the first.
 #[test]
 fn references_to_nothing_are_found_before_the_first_write() {

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::alerting::{exported, locked, name_of, send};
 use crate::scope::Scope;
 use crate::server::part;
+use crate::uid;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
@@ -214,9 +215,14 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
     let name = name_of(object, &want);
     let held = meta.map(|meta| receivers(&meta.meta)).unwrap_or_default();
     let wanted = receivers(&want);
-    for (pair, one) in paired(&held, &wanted).into_iter().zip(&wanted) {
+    for (index, (pair, one)) in paired(&held, &wanted).into_iter().zip(&wanted).enumerate() {
         let mut body = one.clone();
         body["name"] = json!(name);
+        if !body["uid"].is_string() && pair.is_none() {
+            // Always the same one, so that a twin that makes it too is refused.
+            let kind = one["type"].as_str().unwrap_or_default().to_owned();
+            body["uid"] = json!(uid::of_path(&[name.clone(), kind, index.to_string()], false));
+        }
         body.as_object_mut().map(|fields| fields.remove("provenance"));
         match pair {
             None => send(scope, Call::post(PATH, body.to_string()))?,

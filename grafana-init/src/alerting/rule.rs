@@ -3,6 +3,7 @@
 //! A rule without a uid keeps that of the server's rule of its title, else gets one by its path: a group that is written without
 //! uids gets new ones each time. Up to 10.4 a group takes no rule with a new uid; those are made one by one first.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use common::change::{Change, Failure, ObjectId};
@@ -291,6 +292,44 @@ fn preflight(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> 
                 "{name:?} is neither a directory below dashboards nor the uid of a folder, declared or on the server"
             );
             problems.push(object.problem("", text));
+        }
+    }
+    if scope.version().0 <= 11 {
+        problems.extend(titles_taken(scope, todo));
+    }
+    problems
+}
+
+/// Up to 11.6 the title of a rule is unique in its folder: one that another group bears would be refused once others were written.
+fn titles_taken(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let held = scope.must(RULES).unwrap_or_default();
+    let mut declared: BTreeMap<(String, String), &str> = BTreeMap::new();
+    for (object, body, _) in todo {
+        let (Ok(folder), group) = (folder_of(scope, object), title_of(object, body)) else { continue };
+        for (index, rule) in body["rules"].as_array().into_iter().flatten().enumerate() {
+            let title = rule["title"].as_str().unwrap_or_default();
+            let at = format!("/rules/{index}/title");
+            let taken = |other: &&Value| {
+                other["folderUID"] == folder.as_str()
+                    && other["title"] == title
+                    && other["ruleGroup"] != group.as_str()
+                    && other["uid"] != rule["uid"]
+            };
+            let advice = "up to Grafana 11 a title is unique in its folder: change one of the two";
+            if let Some(other) = held.as_array().into_iter().flatten().find(taken) {
+                let text = format!(
+                    "the group {} on the server has a rule of this title here, and {advice}",
+                    other["ruleGroup"]
+                );
+                problems.push(object.problem(&at, text));
+            }
+            if let Some(first) = declared.insert((folder.clone(), title.to_owned()), &object.file)
+                && *first != object.file
+            {
+                problems
+                    .push(object.problem(&at, format!("the title is also that of a rule in {first}, and {advice}")));
+            }
         }
     }
     problems
