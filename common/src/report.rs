@@ -191,9 +191,14 @@ impl Report {
         self.state().ready = Some(Instant::now());
     }
 
-    /// Notes an object and says its record.
+    /// Notes an object and says its record; what is to be known of an unchanged one is said beside it, since its own record is hardly ever shown.
     pub fn add(&self, entry: Entry) {
         entry.record(entry.outcome.word()).emit();
+        if entry.outcome == Outcome::Unchanged {
+            for note in &entry.notes {
+                output::warn("note").field("object", entry.id.to_string()).field("detail", note.as_str()).emit();
+            }
+        }
         self.note(entry);
     }
 

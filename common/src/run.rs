@@ -144,7 +144,11 @@ impl Plan {
             1 => String::new(),
             n => format!(" (and {} more)", n - 1),
         };
-        Some((reason, Some(format!("nothing was written: {text}{more}"))))
+        let remedy = match reason {
+            Reason::Drift => "; make the file as the server has it, or leave the server as it is with ON_DRIFT=warn",
+            _ => "",
+        };
+        Some((reason, Some(format!("nothing was written: {text}{more}{remedy}"))))
     }
 
     /// Reports every object of a run that stops before its first write.

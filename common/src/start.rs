@@ -348,12 +348,11 @@ fn run_id() -> String {
 }
 
 fn help(app: App) -> String {
-    let kinds: Vec<&str> = app.kinds.iter().map(|spec| spec.name).collect();
     let mut list = String::new();
     let mut width = 0;
-    for kind in kinds {
-        if width + kind.len() > 100 {
-            list += "\n  ";
+    for kind in app.kinds.iter().map(|spec| spec.name) {
+        if width > 0 && width + kind.len() > 100 {
+            list += "\n ";
             width = 0;
         }
         list += &format!(" {kind}");
@@ -379,7 +378,7 @@ Options:
   --help, --version
 
 Kinds:
-  {list}
+ {list}
 
 Environment (secrets also as …_FILE):
 {variables}
@@ -391,7 +390,6 @@ Exit codes: 0 the server matches, 1 it could not be made to, 2 plan found change
         name = app.name,
         version = app.version,
         about = app.about,
-        list = list.trim_start(),
         variables = app.variables,
     )
 }

@@ -10,7 +10,6 @@ use common::change::{Change, Class, Failure, ObjectId, Planned};
 use common::files::Problem;
 use common::http::{Call, Client, LIST_LIMIT, Reply};
 use common::kind::{Exported, Kind};
-use common::output;
 use serde_json::Value;
 
 use crate::server::{ORG_HEADER, Server, Settings, part};
@@ -211,28 +210,15 @@ pub(crate) struct Scoped {
     inner: Box<dyn Kind>,
     /// The declared objects, named as the kind names them.
     ids: Vec<ObjectId>,
-    /// What was said of which object.
-    said: BTreeSet<(ObjectId, String)>,
 }
 
 impl Scoped {
     pub(crate) fn new(scope: &Rc<Scope>, inner: Box<dyn Kind>, ids: Vec<ObjectId>) -> Self {
-        Self { scope: scope.clone(), inner, ids, said: BTreeSet::new() }
+        Self { scope: scope.clone(), inner, ids }
     }
 }
 
 impl Scoped {
-    /// Says once what a person should know of an object, whatever becomes of it: an unchanged one has no record at most levels.
-    fn say_notes(&mut self, planned: &[Planned]) {
-        for planned in planned {
-            for note in planned.verdict.iter().flat_map(|change| &change.notes) {
-                if self.said.insert((planned.id.clone(), note.clone())) {
-                    output::warn("note").field("object", planned.id.to_string()).field("detail", note.as_str()).emit();
-                }
-            }
-        }
-    }
-
     /// The exported objects at the places where their kind's files lie: a tree's name has several parts.
     fn laid_out(&mut self) -> Result<Vec<Exported>, Failure> {
         let mut exported = self.inner.export()?;
@@ -257,9 +243,7 @@ impl Kind for Scoped {
             return Ok(Vec::new());
         }
         let Some(org) = &self.scope.org else {
-            let planned = self.inner.plan()?;
-            self.say_notes(&planned);
-            return Ok(planned);
+            return self.inner.plan();
         };
         let org = ObjectId::new("orgs", org.as_ref());
         if !self.scope.find()? {
@@ -271,7 +255,6 @@ impl Kind for Scoped {
         for planned in &mut planned {
             planned.needs.push(org.clone());
         }
-        self.say_notes(&planned);
         Ok(planned)
     }
 

@@ -25,6 +25,7 @@ pub mod ism;
 pub mod kafka_wire;
 mod listen;
 pub mod loki;
+pub mod picture;
 mod ports;
 mod process;
 pub mod proxy;
