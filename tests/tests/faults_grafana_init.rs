@@ -10,10 +10,6 @@ use kit::grafana::{Effect, Entry, Fault, Options, Profile, Startup, Target};
 use kit::sandbox::{Run, Sandbox};
 use serde_json::{Value, json};
 
-fn nesting() -> Options {
-    Options { nested_folders: true, ..Options::default() }
-}
-
 /// Runs a case on every version at once.
 fn together(options: &Options, case: impl Fn(&Target) + Sync) {
     thread::scope(|scope| {
@@ -46,7 +42,7 @@ fn a_cold_start_is_waited_out() {
 #[test]
 fn twins_end_well_and_make_everything_once() {
     for round in 0..5 {
-        Target::each_standin(&nesting(), |target| {
+        Target::each_standin(&Options::nesting(), |target| {
             let (one, two) = (target.with_every_kind(), target.with_every_kind());
             let (first, second) = (one.spawn(&[]), two.spawn(&[]));
             for run in [first.wait(), second.wait()] {
@@ -156,7 +152,7 @@ fn three_hundred_dashboards_take_one_read_and_one_write_each() {
     const DASHBOARDS: usize = 300;
     const FOLDERS: usize = 40;
     const PARENTS: usize = 10;
-    Target::each_standin(&nesting(), |target| {
+    Target::each_standin(&Options::nesting(), |target| {
         let server = target.server();
         let sandbox = target.sandbox();
         many(&sandbox, DASHBOARDS, FOLDERS - PARENTS);
@@ -192,7 +188,7 @@ fn three_hundred_dashboards_take_one_read_and_one_write_each() {
 fn two_thousand_dashboards_survive_a_hostile_server() {
     const DASHBOARDS: usize = 2000;
     const FOLDERS: usize = 310;
-    Target::each_standin(&nesting(), |target| {
+    Target::each_standin(&Options::nesting(), |target| {
         let server = target.server();
         let busy = json!({"message": "too many requests"}).to_string();
         let locked = json!({"message": "database is locked"}).to_string();

@@ -25,7 +25,7 @@ enum Cut {
 const CUTS: [Cut; 4] = [Cut::Before, Cut::After, Cut::Midway, Cut::Killed];
 
 fn start(profile: Profile) -> Target {
-    Target::standin(profile, Options { nested_folders: true, ..Options::default() })
+    Target::standin(profile, Options::nesting())
 }
 
 /// Everything that two runs must agree on: without numbers, times, versions and what a server makes up.

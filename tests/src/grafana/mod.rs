@@ -127,6 +127,13 @@ pub struct Options {
     pub startup: Startup,
 }
 
+impl Options {
+    /// The usual ones, with nested folders on every version.
+    pub fn nesting() -> Options {
+        Options { nested_folders: true, ..Options::default() }
+    }
+}
+
 impl Default for Options {
     fn default() -> Options {
         Options {

@@ -59,7 +59,7 @@ impl Target {
     /// Runs a case on a fresh stand-in of every version, with nested folders, and in a fresh organization of the live server if there
     /// is one.
     pub fn each(case: impl Fn(&Target)) {
-        Target::each_standin(&Options { nested_folders: true, ..Options::default() }, &case);
+        Target::each_standin(&Options::nesting(), &case);
         match live_url() {
             Some(url) => {
                 let turn = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -176,6 +176,16 @@ impl Target {
         let run = sandbox.run(&[]);
         assert_eq!(run.code(), Some(0), "{}\n{run}", self.name);
         run
+    }
+
+    /// Fails unless the run ended with 1 before its first write, and said all of this.
+    #[track_caller]
+    pub fn refused(&self, run: &Run, parts: &[&str]) {
+        assert_eq!((run.code(), run.count("writes")), (Some(1), 0), "{}\n{run}", self.name);
+        assert_eq!(self.server().writes(), [], "{}\n{run}", self.name);
+        for part in parts {
+            assert!(run.stderr.contains(part), "{} lacks {part:?}\n{run}", self.name);
+        }
     }
 
     /// Runs it to a good end that needed no write: neither it nor the server's log has seen one.
