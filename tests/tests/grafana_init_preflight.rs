@@ -2,7 +2,7 @@
 
 use kit::grafana::{Effect, Fault, Options, Profile, Target, alert_rule};
 use kit::sandbox::Sandbox;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Up to 11.1 a title is unique in its folder: a clash among files and with what is on the server is found before the first write. Later
 /// versions take both.

@@ -1,5 +1,6 @@
 //! What grafana-init does about servers in a state that only a stand-in can be put in: not ready, refusing what was done, read-only
-//! objects. What is found before the first write is in `grafana_init_preflight`, the other scenarios are in `grafana_init_conformance*`, those that take long in `faults_grafana_init*`.
+//! objects. What is found before the first write is in `grafana_init_preflight`; the other scenarios are in `grafana_init_conformance*`,
+//! those that take long in `faults_grafana_init*`.
 
 use std::time::Duration;
 
