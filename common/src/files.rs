@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::change::{Failure, ObjectId};
+use crate::change::{Class, Failure, ObjectId};
 use crate::interpolate::interpolate;
 use crate::json::{locate, step};
 
@@ -74,12 +74,28 @@ pub struct Problem {
     pub warning: bool,
     /// The object it is about, where it is about one.
     pub id: Option<ObjectId>,
+    /// What kind of failure it is, which decides the reason that the run ends with.
+    pub class: Class,
 }
 
 impl Problem {
     /// A problem with a file as a whole.
     pub fn of_file(file: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { file: file.into(), at: None, pointer: String::new(), message: message.into(), warning: false, id: None }
+        Self {
+            file: file.into(),
+            at: None,
+            pointer: String::new(),
+            message: message.into(),
+            warning: false,
+            id: None,
+            class: Class::Rejected,
+        }
+    }
+
+    /// What the server said to an object when it was asked without writing.
+    #[must_use]
+    pub fn refused(id: &ObjectId, failure: Failure) -> Self {
+        Self { id: Some(id.clone()), class: failure.class, ..Self::of_file(id.to_string(), failure.message) }
     }
 
     /// The same, as a warning that `STRICT` makes an error.
@@ -175,12 +191,9 @@ impl Object {
     /// A problem at a pointer into this object's body.
     pub fn problem(&self, pointer: &str, message: impl Into<String>) -> Problem {
         Problem {
-            file: self.file.clone(),
-            at: None,
             pointer: format!("{}{pointer}", self.pointer),
-            message: message.into(),
-            warning: false,
             id: Some(self.id.clone()),
+            ..Problem::of_file(&self.file, message)
         }
     }
 

@@ -135,7 +135,7 @@ impl Plan {
         for problem in self.problems.iter().filter(|problem| !problem.warning) {
             output::error("pre-flight").field("error", problem.to_string()).emit();
             // Pre-flight may wait for what passes with time (brokers that have not registered yet).
-            let reason = if rules.deadline.passed() { Reason::Timeout } else { Reason::Rejected };
+            let reason = if rules.deadline.passed() { Reason::Timeout } else { reason_of(problem.class) };
             reasons.push((reason, problem.to_string()));
         }
         let (first, text) = reasons.first().cloned()?;

@@ -10,9 +10,8 @@
 //! | no word of it  | anything           | left    |
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 
-use common::change::{Action, Change, Class, Difference, Failure, ObjectId, Planned, Shown};
+use common::change::{Action, Change, Difference, Failure, ObjectId, Planned, Shown};
 use common::diff;
 use common::files::{Object, Problem, Set};
 use common::json::step;
@@ -22,8 +21,8 @@ use kafka_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasReq
 use serde_json::{Map, Number, Value};
 
 use crate::cluster::{Cluster, Node, repeat};
-use crate::error::{self, Right, code};
-use crate::resource::{Answered, Resource, settle};
+use crate::error::{self, code};
+use crate::resource::{Answered, Batch, CLUSTER, Resource, declared, refused, to_write};
 use crate::wire;
 
 /// The folder's name.
@@ -92,25 +91,16 @@ struct Want {
 }
 
 /// All declared quotas.
-pub(crate) struct Quotas {
-    wants: Vec<Want>,
-    problems: Vec<Problem>,
-}
+pub(crate) struct Quotas(Vec<Want>);
 
 impl Quotas {
-    pub(crate) fn of(set: &Set) -> Self {
-        let mut quotas = Self { wants: Vec::new(), problems: Vec::new() };
-        for object in set.of(KIND) {
-            match want(&object) {
-                Ok(want) => quotas.wants.push(want),
-                Err(problems) => quotas.problems.extend(problems),
-            }
-        }
-        quotas
+    pub(crate) fn of(set: &Set) -> (Self, Vec<Problem>) {
+        let (wants, problems) = declared(set, KIND, want);
+        (Self(wants), problems)
     }
 }
 
-fn want(object: &Rc<Object>) -> Result<Want, Vec<Problem>> {
+fn want(object: &Object) -> Result<Want, Vec<Problem>> {
     let values: BTreeMap<String, Option<f64>> = object.typed().map_err(|problem| vec![problem])?;
     let entity = Entity::parse(&object.id.name).map_err(|text| vec![object.problem("", text)])?;
     let mut problems = Vec::new();
@@ -160,25 +150,9 @@ fn compared(want: &BTreeMap<String, Option<f64>>, held: Option<&BTreeMap<String,
 }
 
 impl Resource for Quotas {
-    fn name(&self) -> &'static str {
-        KIND
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        self.problems.clone()
-    }
-
-    fn declared(&self) -> bool {
-        !self.wants.is_empty()
-    }
-
-    fn right(&self) -> Option<Right> {
-        Some(Right::AlterConfigs)
-    }
-
     fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned>, Failure> {
         let held = describe(node)?;
-        let wants = self.wants.iter().filter(|want| only.is_none_or(|only| only.contains(&want.name)));
+        let wants = self.0.iter().filter(|want| only.is_none_or(|only| only.contains(&want.name)));
         let planned = wants.map(|want| {
             let mut change = compared(&want.values, held.get(&want.entity));
             diff::mask(&mut change.differences, &want.masked);
@@ -188,17 +162,9 @@ impl Resource for Quotas {
     }
 
     fn preflight(&self, cluster: &mut Cluster, planned: &[Planned]) -> Vec<Problem> {
-        let todo: Vec<&Planned> =
-            planned.iter().filter(|planned| planned.verdict.as_ref().is_ok_and(Change::writes)).collect();
-        let mut problems = Vec::new();
-        for (planned, result) in todo.iter().zip(self.send(cluster, &todo, true)) {
-            if let Err(failure) = result {
-                let mut problem = Problem::of_file(planned.id.to_string(), failure.message);
-                problem.id = Some(planned.id.clone());
-                problems.push(problem);
-            }
-        }
-        problems
+        let todo: Vec<&Planned> = planned.iter().filter(|planned| to_write(planned).is_some()).collect();
+        let results = self.send(cluster, &todo, true);
+        refused(todo, results)
     }
 
     fn write(&mut self, cluster: &mut Cluster, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
@@ -217,10 +183,9 @@ impl Resource for Quotas {
 
 impl Quotas {
     fn send(&self, cluster: &mut Cluster, todo: &[&Planned], validate: bool) -> Vec<Result<(), Failure>> {
-        let mut batch = Vec::new();
-        let mut places = Vec::new();
+        let mut batch = Batch::new("AlterConfigs");
         for (index, planned) in todo.iter().enumerate() {
-            let want = self.wants.iter().find(|want| want.name == planned.id.name);
+            let want = self.0.iter().find(|want| want.name == planned.id.name);
             let (Ok(change), Some(want)) = (&planned.verdict, want) else { continue };
             let differs = |key: &String| change.differences.iter().any(|difference| difference.path == step(key));
             let ops = want.values.iter().filter(|(key, _)| differs(key)).map(|(key, value)| {
@@ -235,20 +200,10 @@ impl Quotas {
                     .with_entity_name(name.as_deref().map(wire::string))
             });
             let entry = EntryData::default().with_entity(entity.collect()).with_ops(ops.collect());
-            batch.push((format!("cannot set the quota of {}", want.name), entry));
-            places.push(index);
+            batch.push(index, CLUSTER, format!("cannot set the quota of {}", want.name), entry);
         }
         let mut results = vec![Ok(()); todo.len()];
-        if batch.is_empty() {
-            return results;
-        }
-        let found = settle(cluster, &batch, |cluster, entries| alter(cluster, entries, validate));
-        for (index, result) in places.into_iter().zip(found) {
-            results[index] = result.map_err(|failure| match failure.class {
-                Class::Auth => error::denied("AlterConfigs", "Cluster:kafka-cluster"),
-                _ => failure,
-            });
-        }
+        batch.settle(cluster, &mut results, |cluster, entries| alter(cluster, entries, validate));
         results
     }
 }
@@ -279,7 +234,7 @@ fn describe(node: &mut Node) -> Result<BTreeMap<Entity, BTreeMap<String, f64>>, 
         let answer = node.ask(&request)?;
         match answer.error_code {
             code::NONE => Ok(answer),
-            code::CLUSTER_DENIED => Err(error::denied("DescribeConfigs", "Cluster:kafka-cluster")),
+            code::CLUSTER_DENIED => Err(error::denied("DescribeConfigs", CLUSTER)),
             other => Err(error::failure("cannot read quotas", other, answer.error_message.as_deref())),
         }
     })?;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use common::change::{Change, Class, Failure, Planned};
-use common::files::Problem;
+use common::files::{Object, Problem, Set};
 use common::kind::{Exported, Kind};
 use common::output;
 use common::retry::{Backoff, pause};
@@ -18,42 +18,58 @@ use crate::error::{self, Right, code};
 
 /// One kind of thing that the cluster's metadata holds.
 pub(crate) trait Resource: Sync {
-    fn name(&self) -> &'static str;
-
-    /// What the files alone say; found when they were read.
-    fn problems(&self) -> Vec<Problem>;
-
-    /// Whether anything is declared at all; otherwise nothing is asked.
-    fn declared(&self) -> bool;
-
     /// Compares what is declared with what this broker says; with `only`, no more than those, as another broker than the first sees them.
     fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned>, Failure>;
 
-    /// The cluster-wide right that writing this kind takes, where it is one.
-    fn right(&self) -> Option<Right> {
-        None
-    }
-
     /// Asks without writing whether the broker would take it.
-    fn preflight(&self, _cluster: &mut Cluster, _planned: &[Planned]) -> Vec<Problem> {
-        Vec::new()
-    }
+    fn preflight(&self, cluster: &mut Cluster, planned: &[Planned]) -> Vec<Problem>;
 
     fn write(&mut self, cluster: &mut Cluster, todo: &[&Planned]) -> Vec<Result<(), Failure>>;
 
     fn export(&self, cluster: &mut Cluster) -> Result<Vec<Exported>, Failure>;
 }
 
+/// Takes every object of a kind apart: what they declare, and what is wrong with those that cannot be taken apart.
+pub(crate) fn declared<W>(
+    set: &Set,
+    kind: &'static str,
+    mut want: impl FnMut(&Object) -> Result<W, Vec<Problem>>,
+) -> (Vec<W>, Vec<Problem>) {
+    let (mut wants, mut problems) = (Vec::new(), Vec::new());
+    for object in set.of(kind) {
+        match want(&object) {
+            Ok(want) => wants.push(want),
+            Err(found) => problems.extend(found),
+        }
+    }
+    (wants, problems)
+}
+
 /// A resource as the runner takes it. Behind a pointer, so that what is the same for all kinds is in the binary once.
 pub(crate) struct Verified {
+    kind: &'static str,
+    /// The cluster-wide right that writing this kind takes, where it is one.
+    right: Option<Right>,
     resource: Box<dyn Resource>,
+    /// What the files alone say.
+    problems: Vec<Problem>,
+    /// Whether any file is of this kind; otherwise nothing is asked.
+    declared: bool,
     cluster: Shared,
     written: BTreeSet<String>,
 }
 
 impl Verified {
-    pub(crate) fn new(resource: impl Resource + 'static, cluster: &Shared) -> Self {
-        Self { resource: Box::new(resource), cluster: cluster.clone(), written: BTreeSet::new() }
+    pub(crate) fn new(
+        kind: &'static str,
+        right: Option<Right>,
+        (resource, problems): (impl Resource + 'static, Vec<Problem>),
+        set: &Set,
+        cluster: &Shared,
+    ) -> Self {
+        let declared = !set.of(kind).is_empty();
+        let (resource, cluster) = (Box::new(resource), cluster.clone());
+        Self { kind, right, resource, problems, declared, cluster, written: BTreeSet::new() }
     }
 }
 
@@ -62,21 +78,21 @@ const AT_A_TIME: usize = 4;
 
 impl Kind for Verified {
     fn name(&self) -> &'static str {
-        self.resource.name()
+        self.kind
     }
 
     fn check(&self) -> Vec<Problem> {
-        self.resource.problems()
+        self.problems.clone()
     }
 
     fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
-        if !self.resource.declared() {
+        if !self.declared {
             return Ok(Vec::new());
         }
         let mut cluster = self.cluster.borrow_mut();
         let mut planned = self.resource.compare(&mut cluster.main, None)?;
         if self.written.is_empty() {
-            if let Some(right) = self.resource.right()
+            if let Some(right) = self.right
                 && planned.iter().any(|planned| planned.verdict.as_ref().is_ok_and(Change::writes))
                 && cluster.lacks(right)?
             {
@@ -183,24 +199,89 @@ impl Answered {
     }
 }
 
-/// Sends a batch, and again what was surely not done and passes with time (38: brokers are missing, 89: the quota is used up),
-/// until the run's deadline. Everything else comes back as it is, for the runner to settle by reading.
-pub(crate) fn settle<T: Clone>(
-    cluster: &mut Cluster,
-    all: &[(String, T)],
-    mut send: impl FnMut(&mut Cluster, &[T]) -> Result<Vec<Answered>, Failure>,
-) -> Vec<Result<(), Failure>> {
-    let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
-    settle_named(cluster, &names, &mut |cluster, indices| {
-        let batch: Vec<T> = indices.iter().map(|index| all[*index].1.clone()).collect();
-        send(cluster, &batch)
-    })
+/// Whether anything of an object's plan is to be written, and what.
+pub(crate) fn to_write(planned: &Planned) -> Option<&Change> {
+    planned.verdict.as_ref().ok().filter(|change| change.writes())
 }
 
-/// [`settle`] without its type, so that it is in the binary once: `send` gets the places of what to send.
-fn settle_named(
+/// Warns of what a person should know though it is no difference.
+pub(crate) fn warn_notes(cluster: &mut Cluster, planned: &[Planned]) {
+    for planned in planned {
+        for note in planned.verdict.iter().flat_map(|change| &change.notes) {
+            cluster.warn(&format!("{}: {note}", planned.id));
+        }
+    }
+}
+
+/// What the broker refused of what it was asked to validate.
+pub(crate) fn refused<'p>(
+    planned: impl IntoIterator<Item = &'p Planned>,
+    results: Vec<Result<(), Failure>>,
+) -> Vec<Problem> {
+    let failures = planned.into_iter().zip(results);
+    failures.filter_map(|(planned, result)| Some(Problem::refused(&planned.id, result.err()?))).collect()
+}
+
+/// The parts of one request.
+pub(crate) struct Batch<T> {
+    parts: Vec<T>,
+    about: Vec<Part>,
+    right: &'static str,
+}
+
+/// What one part is about.
+struct Part {
+    /// The object's place among those that are written.
+    place: usize,
+    /// What fails if it fails.
+    what: String,
+    /// On what the right is needed.
+    on: String,
+}
+
+/// The resource that cluster-wide rights are on.
+pub(crate) const CLUSTER: &str = "Cluster:kafka-cluster";
+
+impl<T: Clone> Batch<T> {
+    /// A batch whose parts take this right.
+    pub(crate) fn new(right: &'static str) -> Self {
+        Self { parts: Vec::new(), about: Vec::new(), right }
+    }
+
+    pub(crate) fn push(&mut self, place: usize, on: impl Into<String>, what: String, part: T) {
+        self.about.push(Part { place, what, on: on.into() });
+        self.parts.push(part);
+    }
+
+    /// Sends the parts, and again what was surely not done and passes with time (38: brokers are missing, 89: the quota is used up),
+    /// until the run's deadline. Everything else comes back as it is, for the runner to settle by reading: a part's failure is its
+    /// object's, the first one if there are several.
+    pub(crate) fn settle(
+        &self,
+        cluster: &mut Cluster,
+        results: &mut [Result<(), Failure>],
+        mut send: impl FnMut(&mut Cluster, &[T]) -> Result<Vec<Answered>, Failure>,
+    ) {
+        if self.parts.is_empty() {
+            return;
+        }
+        let found = settle(cluster, &self.about, self.right, &mut |cluster, indices| {
+            let batch: Vec<T> = indices.iter().map(|index| self.parts[*index].clone()).collect();
+            send(cluster, &batch)
+        });
+        for (part, result) in self.about.iter().zip(found) {
+            if results[part.place].is_ok() {
+                results[part.place] = result;
+            }
+        }
+    }
+}
+
+/// [`Batch::settle`] without its type, so that it is in the binary once: `send` gets the places of what to send.
+fn settle(
     cluster: &mut Cluster,
-    all: &[&str],
+    all: &[Part],
+    right: &str,
     send: &mut dyn FnMut(&mut Cluster, &[usize]) -> Result<Vec<Answered>, Failure>,
 ) -> Vec<Result<(), Failure>> {
     let link = cluster.link.clone();
@@ -235,10 +316,11 @@ fn settle_named(
         };
         let mut waiting = Vec::new();
         for (index, answer) in pending.iter().zip(answers) {
-            let what = all[*index];
+            let part = &all[*index];
             results[*index] = match answer.code {
                 code::NONE => Ok(()),
-                other => Err(error::failure(what, other, answer.said.as_deref())),
+                code::TOPIC_DENIED | code::CLUSTER_DENIED => Err(error::denied(right, &part.on)),
+                other => Err(error::failure(&part.what, other, answer.said.as_deref())),
             };
             if matches!(answer.code, code::TOO_FEW_BROKERS | code::THROTTLED) {
                 waiting.push(*index);

@@ -18,6 +18,7 @@ use crate::acl::{self, Acls};
 use crate::broker_default::{self, BrokerDefaults};
 use crate::client::{How, Trouble};
 use crate::cluster::{Cluster, Link, Shared, brokers_only};
+use crate::error::Right;
 use crate::quota::{self, Quotas};
 use crate::resource::Verified;
 use crate::seed::{self, Seeds};
@@ -98,12 +99,13 @@ impl Service for Kafka {
     fn kinds(&mut self, set: &Rc<Set>) -> Vec<Box<dyn Kind>> {
         let cluster = &self.cluster;
         let users = Users::of(set, self.verify.clone(), &cluster.borrow().link, self.offline);
+        let (alter, configs) = (Some(Right::Alter), Some(Right::AlterConfigs));
         vec![
-            Box::new(Verified::new(Topics::of(set), cluster)),
-            Box::new(Verified::new(users, cluster)),
-            Box::new(Verified::new(Acls::of(set), cluster)),
-            Box::new(Verified::new(Quotas::of(set), cluster)),
-            Box::new(Verified::new(BrokerDefaults::of(set), cluster)),
+            Box::new(Verified::new(topic::KIND, None, Topics::of(set), set, cluster)),
+            Box::new(Verified::new(user::KIND, alter, users, set, cluster)),
+            Box::new(Verified::new(acl::KIND, alter, Acls::of(set), set, cluster)),
+            Box::new(Verified::new(quota::KIND, configs, Quotas::of(set), set, cluster)),
+            Box::new(Verified::new(broker_default::KIND, configs, BrokerDefaults::of(set), set, cluster)),
             Box::new(Seeds::of(set, cluster, self.scan_max, self.offline)),
         ]
     }

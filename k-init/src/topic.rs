@@ -13,7 +13,6 @@
 //! | no word of it       | anything                     | left alone                             |
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 
 use common::change::{Action, Change, Class, Difference, Failure, ObjectId, Planned, Shown};
 use common::diff;
@@ -21,18 +20,18 @@ use common::files::{Object, Problem, Set};
 use common::json::step;
 use common::kind::Exported;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
-use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, MetadataRequest};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::cluster::{Cluster, Node, repeat};
+use crate::cluster::{Cluster, Node};
 use crate::config::{self, Held, Resource as ConfigResource};
-use crate::error::{self, Right, code};
-use crate::resource::{Answered, Resource, settle};
+use crate::error::{self, Right};
+use crate::resource::{Batch, Resource, declared, refused, to_write, warn_notes};
 use crate::wire;
+
+mod request;
+
+use request::{creatable, create, grow, read, read_all};
 
 /// The folder's name.
 pub(crate) const KIND: &str = "topics";
@@ -72,34 +71,27 @@ struct Have {
 /// All declared topics.
 pub(crate) struct Topics {
     wants: Vec<Want>,
-    problems: Vec<Problem>,
     /// Made or grown by this run: their replicas have to come in sync.
     made: BTreeSet<String>,
 }
 
 const MIN_IN_SYNC: &str = "min.insync.replicas";
-/// The topics of one reading: their names and partitions fit a frame many times over.
-const AT_ONCE: usize = 5000;
 
 impl Topics {
-    pub(crate) fn of(set: &Set) -> Self {
-        let mut topics = Self { wants: Vec::new(), problems: Vec::new(), made: BTreeSet::new() };
+    pub(crate) fn of(set: &Set) -> (Self, Vec<Problem>) {
         let mut flat: BTreeMap<String, String> = BTreeMap::new();
-        for object in set.of(KIND) {
-            match want(&object) {
-                Ok(want) => {
-                    // Kafka refuses the second of two names that make the same metric.
-                    let clash = flat.insert(want.name.replace('.', "_"), want.name.clone());
-                    if let Some(other) = clash {
-                        let text = format!("differs from {other} by '.' and '_' alone, which Kafka does not allow");
-                        topics.problems.push(object.problem("", text));
-                    }
-                    topics.wants.push(want);
+        let (wants, problems) = declared(set, KIND, |object| {
+            let want = want(object)?;
+            // Kafka refuses the second of two names that make the same metric.
+            match flat.insert(want.name.replace('.', "_"), want.name.clone()) {
+                Some(other) => {
+                    let text = format!("differs from {other} by '.' and '_' alone, which Kafka does not allow");
+                    Err(vec![object.problem("", text)])
                 }
-                Err(problems) => topics.problems.extend(problems),
+                None => Ok(want),
             }
-        }
-        topics
+        });
+        (Self { wants, made: BTreeSet::new() }, problems)
     }
 
     fn want(&self, name: &str) -> Option<&Want> {
@@ -107,7 +99,7 @@ impl Topics {
     }
 }
 
-fn want(object: &Rc<Object>) -> Result<Want, Vec<Problem>> {
+fn want(object: &Object) -> Result<Want, Vec<Problem>> {
     let body: Body = object.typed().map_err(|problem| vec![problem])?;
     let mut problems = Vec::new();
     let name = object.id.name.clone();
@@ -201,18 +193,6 @@ fn missing_right(name: &str, change: &Change, operations: i32) -> Option<Failure
 }
 
 impl Resource for Topics {
-    fn name(&self) -> &'static str {
-        KIND
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        self.problems.clone()
-    }
-
-    fn declared(&self) -> bool {
-        !self.wants.is_empty()
-    }
-
     fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned>, Failure> {
         let wants: Vec<&Want> =
             self.wants.iter().filter(|want| only.is_none_or(|only| only.contains(&want.name))).collect();
@@ -245,23 +225,10 @@ impl Resource for Topics {
     }
 
     fn preflight(&self, cluster: &mut Cluster, planned: &[Planned]) -> Vec<Problem> {
-        for planned in planned {
-            for note in planned.verdict.iter().flat_map(|change| &change.notes) {
-                cluster.warn(&format!("{}: {note}", planned.id));
-            }
-        }
-        let todo: Vec<&Planned> =
-            planned.iter().filter(|planned| planned.verdict.as_ref().is_ok_and(Change::writes)).collect();
-        let mut problems = Vec::new();
-        for chunk in todo.chunks(1000) {
-            for (planned, result) in chunk.iter().zip(self.send(cluster, chunk, true)) {
-                let Err(failure) = result else { continue };
-                let mut problem = Problem::of_file(planned.id.to_string(), failure.message);
-                problem.id = Some(planned.id.clone());
-                problems.push(problem);
-            }
-        }
-        problems
+        warn_notes(cluster, planned);
+        let todo: Vec<&Planned> = planned.iter().filter(|planned| to_write(planned).is_some()).collect();
+        let chunks = todo.chunks(1000);
+        chunks.flat_map(|chunk| refused(chunk.iter().copied(), self.send(cluster, chunk, true))).collect()
     }
 
     fn write(&mut self, cluster: &mut Cluster, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
@@ -323,15 +290,13 @@ impl Topics {
 
     /// Sends creates, growths and settings, a request each, or has them validated.
     fn send(&self, cluster: &mut Cluster, todo: &[&Planned], validate: bool) -> Vec<Result<(), Failure>> {
-        let mut creates = Vec::new();
-        let mut grows = Vec::new();
-        let mut configs = Vec::new();
-        let mut places: [Vec<usize>; 3] = Default::default();
+        let (mut creates, mut grows) = (Batch::new("Create"), Batch::new("Alter"));
+        let mut configs = Batch::new("AlterConfigs");
         for (index, planned) in todo.iter().enumerate() {
             let (Ok(change), Some(want)) = (&planned.verdict, self.want(&planned.id.name)) else { continue };
+            let on = format!("Topic:{}", want.name);
             if change.action == Action::Create {
-                creates.push((format!("cannot create topic {}", want.name), creatable(want)));
-                places[0].push(index);
+                creates.push(index, on, format!("cannot create topic {}", want.name), creatable(want));
                 continue;
             }
             if change.differences.iter().any(|difference| difference.fixable && difference.path == "/partitions") {
@@ -341,178 +306,20 @@ impl Topics {
                     .with_name(wire::topic(&want.name))
                     .with_count(count)
                     .with_assignments(None);
-                grows.push((format!("cannot grow topic {} to {count} partitions", want.name), topic));
-                places[1].push(index);
+                grows.push(index, on.clone(), format!("cannot grow topic {} to {count} partitions", want.name), topic);
             }
             let changes = config::changes(&change.differences, "/config", &want.config);
             if !changes.is_empty() {
                 let keys: Vec<&str> = changes.iter().map(|(key, _)| key.as_str()).collect();
                 let what = format!("cannot set {} of topic {}", keys.join(", "), want.name);
-                configs.push((what, (ConfigResource::topic(&want.name, None), changes)));
-                places[2].push(index);
+                configs.push(index, on, what, (ConfigResource::topic(&want.name, None), changes));
             }
         }
         let mut results = vec![Ok(()); todo.len()];
-        let mut take = |places: &[usize], found: Vec<Result<(), Failure>>, right: &str| {
-            for (index, result) in places.iter().zip(found) {
-                let name = &todo[*index].id.name;
-                let result = result.map_err(|failure| match failure.class {
-                    Class::Auth if failure.message.contains("29 ") => error::denied(right, format!("Topic:{name}")),
-                    _ => failure,
-                });
-                if results[*index].is_ok() {
-                    results[*index] = result;
-                }
-            }
-        };
-        if !creates.is_empty() {
-            let found = settle(cluster, &creates, |cluster, topics| create(cluster, topics, validate));
-            take(&places[0], found, "Create");
-        }
-        if !grows.is_empty() {
-            let found = settle(cluster, &grows, |cluster, topics| grow(cluster, topics, validate));
-            take(&places[1], found, "Alter");
-        }
-        if !configs.is_empty() {
-            let found = settle(cluster, &configs, |cluster, resources| config::alter(cluster, resources, validate));
-            take(&places[2], found, "AlterConfigs");
-        }
+        creates.settle(cluster, &mut results, |cluster, topics| create(cluster, topics, validate));
+        grows.settle(cluster, &mut results, |cluster, topics| grow(cluster, topics, validate));
+        configs.settle(cluster, &mut results, |cluster, altered| config::alter(cluster, altered, validate));
         results
-    }
-}
-
-fn creatable(want: &Want) -> CreatableTopic {
-    let configs = want.config.iter().filter_map(|(key, value)| {
-        let value = wire::string(value.as_deref()?);
-        Some(CreatableTopicConfig::default().with_name(wire::string(key)).with_value(Some(value)))
-    });
-    CreatableTopic::default()
-        .with_name(wire::topic(&want.name))
-        .with_num_partitions(want.partitions.unwrap_or(-1))
-        .with_replication_factor(want.replicas.unwrap_or(-1))
-        .with_configs(configs.collect())
-}
-
-fn create(cluster: &mut Cluster, topics: &[CreatableTopic], validate: bool) -> Result<Vec<Answered>, Failure> {
-    let request = CreateTopicsRequest::default()
-        .with_topics(topics.to_vec())
-        .with_timeout_ms(cluster.link.server_timeout())
-        .with_validate_only(validate);
-    let answer = cluster
-        .administer(&request, |answer| answer.topics.iter().any(|topic| topic.error_code == code::NOT_CONTROLLER))?;
-    let answers: BTreeMap<&str, Answered> = answer
-        .topics
-        .iter()
-        .map(|topic| {
-            let mut answered = Answered::new(topic.error_code, topic.error_message.as_ref());
-            // A twin was faster: reading compares what it made.
-            if topic.error_code == code::TOPIC_EXISTS {
-                answered.code = code::NONE;
-            }
-            (&**topic.name, answered)
-        })
-        .collect();
-    Ok(topics.iter().filter_map(|topic| answers.get(&**topic.name).cloned()).collect())
-}
-
-fn grow(cluster: &mut Cluster, topics: &[CreatePartitionsTopic], validate: bool) -> Result<Vec<Answered>, Failure> {
-    let request = CreatePartitionsRequest::default()
-        .with_topics(topics.to_vec())
-        .with_timeout_ms(cluster.link.server_timeout())
-        .with_validate_only(validate);
-    let answer = cluster
-        .administer(&request, |answer| answer.results.iter().any(|topic| topic.error_code == code::NOT_CONTROLLER))?;
-    let answers: BTreeMap<&str, Answered> = answer
-        .results
-        .iter()
-        .map(|topic| {
-            let mut answered = Answered::new(topic.error_code, topic.error_message.as_ref());
-            // "Topic already has 6 partition(s)": somebody grew it already, which reading confirms or not.
-            if topic.error_code == code::INVALID_PARTITIONS
-                && answered.said.as_deref().is_some_and(|said| said.contains("already has"))
-            {
-                answered.code = code::NONE;
-            }
-            (&**topic.name, answered)
-        })
-        .collect();
-    Ok(topics.iter().filter_map(|topic| answers.get(&**topic.name).cloned()).collect())
-}
-
-type Found = BTreeMap<String, Result<Have, Failure>>;
-
-/// Reads the named topics; those that are not there are left out.
-fn read(node: &mut Node, names: &[&str], operations: bool) -> Result<Found, Failure> {
-    let mut found = BTreeMap::new();
-    for chunk in names.chunks(AT_ONCE) {
-        let topics =
-            chunk.iter().map(|name| MetadataRequestTopic::default().with_name(Some(wire::topic(name)))).collect();
-        let request = MetadataRequest::default()
-            .with_topics(Some(topics))
-            .with_allow_auto_topic_creation(false)
-            .with_include_topic_authorized_operations(operations);
-        let link = node.link.clone();
-        let part = repeat(&link, || {
-            let answer = node.ask(&request)?;
-            let mut part = BTreeMap::new();
-            for topic in &answer.topics {
-                let Some(name) = topic.name.as_ref().map(|name| name.to_string()) else { continue };
-                match topic.error_code {
-                    code::UNKNOWN_TOPIC => {}
-                    code::NONE => drop(part.insert(name, Ok(have(topic)))),
-                    code::TOPIC_DENIED => {
-                        let failure = error::denied("Describe", format!("Topic:{name}"));
-                        part.insert(name, Err(failure));
-                    }
-                    // 5: a ZooKeeper cluster has not chosen its leaders yet.
-                    other if error::class(other) == Class::Again && !topic.partitions.is_empty() => {
-                        part.insert(name, Ok(have(topic)));
-                    }
-                    other => {
-                        let failure = error::failure(format!("cannot read topic {name}"), other, None);
-                        if failure.class == Class::Again {
-                            return Err(failure);
-                        }
-                        part.insert(name, Err(failure));
-                    }
-                }
-            }
-            Ok(part)
-        })?;
-        found.extend(part);
-    }
-    Ok(found)
-}
-
-/// Reads every topic that is not Kafka's own.
-fn read_all(node: &mut Node) -> Result<BTreeMap<String, Have>, Failure> {
-    let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
-    let answer = node.read(&request)?;
-    let own = |topic: &&MetadataResponseTopic| {
-        let name = topic.name.as_ref().map_or("", |name| name.as_str());
-        !topic.is_internal && !name.starts_with("__") && topic.error_code == code::NONE
-    };
-    let named = |topic: &MetadataResponseTopic| Some((topic.name.as_ref()?.to_string(), have(topic)));
-    Ok(answer.topics.iter().filter(own).filter_map(named).collect())
-}
-
-fn have(topic: &MetadataResponseTopic) -> Have {
-    let replicas = topic.partitions.first().map_or(0, |partition| partition.replica_nodes.len());
-    let broken = topic.partitions.iter().find_map(|partition| {
-        let index = partition.partition_index;
-        match partition.error_code {
-            code::NONE | code::REPLICA_NOT_AVAILABLE if partition.leader_id.0 >= 0 => None,
-            code::NONE => Some(format!("partition {index} has no leader")),
-            other => Some(error::sentence(format!("partition {index}"), other, None)),
-        }
-    });
-    Have {
-        partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
-        replicas: i16::try_from(replicas).unwrap_or(i16::MAX),
-        config: BTreeMap::new(),
-        operations: topic.topic_authorized_operations,
-        broken,
-        in_sync: topic.partitions.iter().map(|partition| partition.isr_nodes.len()).min().unwrap_or(0),
     }
 }
 

@@ -11,12 +11,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-use common::change::{Action, Change, Class, Difference, Failure, ObjectId, Planned, Shown};
+use common::change::{Action, Change, Difference, Failure, ObjectId, Planned, Shown};
 use common::export::placeholder;
 use common::files::{Object, Problem, Set};
 use common::http::Counters;
@@ -24,20 +22,18 @@ use common::kind::Exported;
 use common::retry::Backoff;
 use common::retry::pause;
 use common::secret::Secret;
-use kafka_protocol::messages::alter_user_scram_credentials_request::ScramCredentialUpsertion;
-use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
-use kafka_protocol::messages::{AlterUserScramCredentialsRequest, DescribeUserScramCredentialsRequest};
-use ring::rand::SecureRandom;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::client::{Access, Connection, How};
-use crate::cluster::{Cluster, Link, Node, repeat};
-use crate::error::{self, Right, code};
-use crate::resource::{Answered, Resource, settle};
+use crate::cluster::{Cluster, Link, Node};
+use crate::resource::{Batch, CLUSTER, Resource, declared, to_write};
 use crate::sasl::{Login, Scram};
 use crate::settings::Door;
-use crate::wire;
+
+mod request;
+
+use request::{describe, upsert, upsertion};
 
 /// The folder's name.
 pub(crate) const KIND: &str = "users";
@@ -78,7 +74,6 @@ enum Proof {
 /// All declared users.
 pub(crate) struct Users {
     wants: Vec<Want>,
-    problems: Vec<Problem>,
     door: Option<Door>,
     counters: Arc<Counters>,
     /// Whether a salted password would be readable on its way.
@@ -86,21 +81,10 @@ pub(crate) struct Users {
 }
 
 impl Users {
-    pub(crate) fn of(set: &Set, door: Option<Door>, link: &Link, offline: bool) -> Self {
-        let mut users = Self {
-            wants: Vec::new(),
-            problems: Vec::new(),
-            door,
-            counters: link.counters.clone(),
-            in_the_open: link.access.tls.is_none(),
-        };
-        for object in set.of(KIND) {
-            match want(&object, offline) {
-                Ok(want) => users.wants.push(want),
-                Err(problem) => users.problems.push(problem),
-            }
-        }
-        users
+    pub(crate) fn of(set: &Set, door: Option<Door>, link: &Link, offline: bool) -> (Self, Vec<Problem>) {
+        let (wants, problems) = declared(set, KIND, |object| want(object, offline).map_err(|problem| vec![problem]));
+        let in_the_open = link.access.tls.is_none();
+        (Self { wants, door, counters: link.counters.clone(), in_the_open }, problems)
     }
 
     /// Logs in with the declared password. A broker that is busy is asked again; one without the mechanism cannot say.
@@ -142,7 +126,7 @@ impl Users {
     }
 }
 
-fn want(object: &Rc<Object>, offline: bool) -> Result<Want, Problem> {
+fn want(object: &Object, offline: bool) -> Result<Want, Problem> {
     let body: Body = object.typed()?;
     if body.mechanisms.is_empty() {
         return Err(object.located("/mechanisms", "needs at least one of SCRAM-SHA-256, SCRAM-SHA-512"));
@@ -202,22 +186,6 @@ fn compared(
 }
 
 impl Resource for Users {
-    fn name(&self) -> &'static str {
-        KIND
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        self.problems.clone()
-    }
-
-    fn declared(&self) -> bool {
-        !self.wants.is_empty()
-    }
-
-    fn right(&self) -> Option<Right> {
-        Some(Right::Alter)
-    }
-
     fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned>, Failure> {
         let wants: Vec<&Want> =
             self.wants.iter().filter(|want| only.is_none_or(|only| only.contains(&want.name))).collect();
@@ -235,7 +203,7 @@ impl Resource for Users {
     }
 
     fn preflight(&self, cluster: &mut Cluster, planned: &[Planned]) -> Vec<Problem> {
-        let writes = planned.iter().any(|planned| planned.verdict.as_ref().is_ok_and(Change::writes));
+        let writes = planned.iter().any(|planned| to_write(planned).is_some());
         if writes && self.in_the_open {
             cluster.warn(
                 "users are about to be written over a connection without TLS: whoever listens can log in with the salted password",
@@ -248,8 +216,7 @@ impl Resource for Users {
     fn write(&mut self, cluster: &mut Cluster, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
         let mut results = vec![Ok(()); todo.len()];
         for scram in [Scram::Sha256, Scram::Sha512] {
-            let mut batch = Vec::new();
-            let mut places = Vec::new();
+            let mut batch = Batch::new("Alter");
             for (index, planned) in todo.iter().enumerate() {
                 let (Ok(change), Some(want)) =
                     (&planned.verdict, self.wants.iter().find(|want| want.name == planned.id.name))
@@ -262,21 +229,13 @@ impl Resource for Users {
                 }
                 match upsertion(want, scram) {
                     Ok(upsertion) => {
-                        batch.push((format!("cannot write {} of user {}", scram.name(), want.name), upsertion));
-                        places.push(index);
+                        let what = format!("cannot write {} of user {}", scram.name(), want.name);
+                        batch.push(index, CLUSTER, what, upsertion);
                     }
                     Err(failure) => results[index] = Err(failure),
                 }
             }
-            if batch.is_empty() {
-                continue;
-            }
-            for (index, result) in places.into_iter().zip(settle(cluster, &batch, upsert)) {
-                let result = result.map_err(|failure| named(failure, "Alter"));
-                if results[index].is_ok() {
-                    results[index] = result;
-                }
-            }
+            batch.settle(cluster, &mut results, upsert);
         }
         results
     }
@@ -299,71 +258,6 @@ impl Resource for Users {
         }
         Ok(exported)
     }
-}
-
-fn named(failure: Failure, right: &str) -> Failure {
-    if failure.class == Class::Auth { error::denied(right, "Cluster:kafka-cluster") } else { failure }
-}
-
-fn upsertion(want: &Want, scram: Scram) -> Result<ScramCredentialUpsertion, Failure> {
-    let mut salt = [0; 24];
-    let random = ring::rand::SystemRandom::new().fill(&mut salt);
-    random.map_err(|_| Failure::fatal("the system has no randomness for a salt"))?;
-    let least = NonZeroU32::new(ITERATIONS).expect("4096 is not zero");
-    let iterations = want.iterations.unwrap_or(least);
-    let salted = scram.salted(want.password.reveal(), &salt, iterations);
-    Ok(ScramCredentialUpsertion::default()
-        .with_name(wire::string(&want.name))
-        .with_mechanism(scram.number())
-        .with_iterations(i32::try_from(iterations.get()).unwrap_or(i32::MAX))
-        .with_salt(Bytes::copy_from_slice(&salt))
-        .with_salted_password(Bytes::from(salted)))
-}
-
-fn upsert(cluster: &mut Cluster, upsertions: &[ScramCredentialUpsertion]) -> Result<Vec<Answered>, Failure> {
-    let request = AlterUserScramCredentialsRequest::default().with_upsertions(upsertions.to_vec());
-    let answer = cluster
-        .administer(&request, |answer| answer.results.iter().any(|user| user.error_code == code::NOT_CONTROLLER))?;
-    let answers: BTreeMap<&str, Answered> = answer
-        .results
-        .iter()
-        .map(|user| (user.user.as_str(), Answered::new(user.error_code, user.error_message.as_ref())))
-        .collect();
-    Ok(upsertions.iter().filter_map(|upsertion| answers.get(upsertion.name.as_str()).cloned()).collect())
-}
-
-type Credentials = BTreeMap<String, Result<BTreeMap<Scram, u32>, Failure>>;
-
-/// Reads mechanisms and iterations of the users named, or of all; who has none is left out.
-fn describe(node: &mut Node, names: Option<&[&str]>) -> Result<Credentials, Failure> {
-    let users = names.map(|names| names.iter().map(|name| UserName::default().with_name(wire::string(name))).collect());
-    let request = DescribeUserScramCredentialsRequest::default().with_users(users);
-    let link = node.link.clone();
-    let answer = repeat(&link, || {
-        let answer = node.ask(&request)?;
-        match answer.error_code {
-            code::NONE => Ok(answer),
-            code::CLUSTER_DENIED => Err(error::denied("Describe", "Cluster:kafka-cluster")),
-            other => Err(error::failure("cannot read users", other, answer.error_message.as_deref())),
-        }
-    })?;
-    let mut found = BTreeMap::new();
-    for user in answer.results {
-        let credentials = match user.error_code {
-            code::NONE => Ok(user
-                .credential_infos
-                .iter()
-                .filter_map(|info| Some((Scram::of_number(info.mechanism)?, u32::try_from(info.iterations).ok()?)))
-                .collect()),
-            code::NOT_FOUND => continue,
-            other => {
-                let what = format!("cannot read user {}", user.user);
-                Err(error::failure(what, other, user.error_message.as_deref()))
-            }
-        };
-        found.insert(user.user.to_string(), credentials);
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -17,10 +17,6 @@ const LINES: usize = 400;
 /// Longer files, and why they are not two.
 const LONG: &[(&str, &str)] = &[
     ("common/src/start.rs", "the order of things from the command line to the exit code, read from top to bottom"),
-    ("k-init/src/acl.rs", "one kind, half of it the tables of what Kafka's names mean"),
-    ("k-init/src/client.rs", "one connection: what it sends, what it hears, what went wrong"),
-    ("k-init/src/seed.rs", "one kind: what is there, what is missing and where it goes share one scan"),
-    ("k-init/src/topic.rs", "one kind: creating, growing and configuring are planned as one change"),
     ("tests/src/ism/mod.rs", "one stand-in: a plugin's routes and their state"),
 ];
 

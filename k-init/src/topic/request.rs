@@ -1,0 +1,165 @@
+//! The requests that read, make and grow topics, and what their answers say. What to ask for is decided in `topic`.
+
+use std::collections::BTreeMap;
+
+use common::change::{Class, Failure};
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, MetadataRequest};
+
+use super::{Have, Want};
+use crate::cluster::{Cluster, Node, repeat};
+use crate::error::{self, code};
+use crate::resource::Answered;
+use crate::wire;
+
+/// The topics of one reading: their names and partitions fit a frame many times over.
+const AT_ONCE: usize = 5000;
+
+/// A topic as it is to be made.
+pub(super) fn creatable(want: &Want) -> CreatableTopic {
+    let configs = want.config.iter().filter_map(|(key, value)| {
+        let value = wire::string(value.as_deref()?);
+        Some(CreatableTopicConfig::default().with_name(wire::string(key)).with_value(Some(value)))
+    });
+    CreatableTopic::default()
+        .with_name(wire::topic(&want.name))
+        .with_num_partitions(want.partitions.unwrap_or(-1))
+        .with_replication_factor(want.replicas.unwrap_or(-1))
+        .with_configs(configs.collect())
+}
+
+/// Makes topics, or has that validated; one answer for each, in order.
+pub(super) fn create(
+    cluster: &mut Cluster,
+    topics: &[CreatableTopic],
+    validate: bool,
+) -> Result<Vec<Answered>, Failure> {
+    let request = CreateTopicsRequest::default()
+        .with_topics(topics.to_vec())
+        .with_timeout_ms(cluster.link.server_timeout())
+        .with_validate_only(validate);
+    let answer = cluster
+        .administer(&request, |answer| answer.topics.iter().any(|topic| topic.error_code == code::NOT_CONTROLLER))?;
+    let answers: BTreeMap<&str, Answered> = answer
+        .topics
+        .iter()
+        .map(|topic| {
+            let mut answered = Answered::new(topic.error_code, topic.error_message.as_ref());
+            // A twin was faster: reading compares what it made.
+            if topic.error_code == code::TOPIC_EXISTS {
+                answered.code = code::NONE;
+            }
+            (&**topic.name, answered)
+        })
+        .collect();
+    Ok(topics.iter().filter_map(|topic| answers.get(&**topic.name).cloned()).collect())
+}
+
+/// Adds partitions, or has that validated; one answer for each, in order.
+pub(super) fn grow(
+    cluster: &mut Cluster,
+    topics: &[CreatePartitionsTopic],
+    validate: bool,
+) -> Result<Vec<Answered>, Failure> {
+    let request = CreatePartitionsRequest::default()
+        .with_topics(topics.to_vec())
+        .with_timeout_ms(cluster.link.server_timeout())
+        .with_validate_only(validate);
+    let answer = cluster
+        .administer(&request, |answer| answer.results.iter().any(|topic| topic.error_code == code::NOT_CONTROLLER))?;
+    let answers: BTreeMap<&str, Answered> = answer
+        .results
+        .iter()
+        .map(|topic| {
+            let mut answered = Answered::new(topic.error_code, topic.error_message.as_ref());
+            // "Topic already has 6 partition(s)": somebody grew it already, which reading confirms or not.
+            if topic.error_code == code::INVALID_PARTITIONS
+                && answered.said.as_deref().is_some_and(|said| said.contains("already has"))
+            {
+                answered.code = code::NONE;
+            }
+            (&**topic.name, answered)
+        })
+        .collect();
+    Ok(topics.iter().filter_map(|topic| answers.get(&**topic.name).cloned()).collect())
+}
+
+pub(super) type Found = BTreeMap<String, Result<Have, Failure>>;
+
+/// Reads the named topics; those that are not there are left out.
+pub(super) fn read(node: &mut Node, names: &[&str], operations: bool) -> Result<Found, Failure> {
+    let mut found = BTreeMap::new();
+    for chunk in names.chunks(AT_ONCE) {
+        let topics =
+            chunk.iter().map(|name| MetadataRequestTopic::default().with_name(Some(wire::topic(name)))).collect();
+        let request = MetadataRequest::default()
+            .with_topics(Some(topics))
+            .with_allow_auto_topic_creation(false)
+            .with_include_topic_authorized_operations(operations);
+        let link = node.link.clone();
+        let part = repeat(&link, || {
+            let answer = node.ask(&request)?;
+            let mut part = BTreeMap::new();
+            for topic in &answer.topics {
+                let Some(name) = topic.name.as_ref().map(|name| name.to_string()) else { continue };
+                match topic.error_code {
+                    code::UNKNOWN_TOPIC => {}
+                    code::NONE => drop(part.insert(name, Ok(have(topic)))),
+                    code::TOPIC_DENIED => {
+                        let failure = error::denied("Describe", format!("Topic:{name}"));
+                        part.insert(name, Err(failure));
+                    }
+                    // 5: a ZooKeeper cluster has not chosen its leaders yet.
+                    other if error::class(other) == Class::Again && !topic.partitions.is_empty() => {
+                        part.insert(name, Ok(have(topic)));
+                    }
+                    other => {
+                        let failure = error::failure(format!("cannot read topic {name}"), other, None);
+                        if failure.class == Class::Again {
+                            return Err(failure);
+                        }
+                        part.insert(name, Err(failure));
+                    }
+                }
+            }
+            Ok(part)
+        })?;
+        found.extend(part);
+    }
+    Ok(found)
+}
+
+/// Reads every topic that is not Kafka's own.
+pub(super) fn read_all(node: &mut Node) -> Result<BTreeMap<String, Have>, Failure> {
+    let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
+    let answer = node.read(&request)?;
+    let own = |topic: &&MetadataResponseTopic| {
+        let name = topic.name.as_ref().map_or("", |name| name.as_str());
+        !topic.is_internal && !name.starts_with("__") && topic.error_code == code::NONE
+    };
+    let named = |topic: &MetadataResponseTopic| Some((topic.name.as_ref()?.to_string(), have(topic)));
+    Ok(answer.topics.iter().filter(own).filter_map(named).collect())
+}
+
+fn have(topic: &MetadataResponseTopic) -> Have {
+    let replicas = topic.partitions.first().map_or(0, |partition| partition.replica_nodes.len());
+    let broken = topic.partitions.iter().find_map(|partition| {
+        let index = partition.partition_index;
+        match partition.error_code {
+            code::NONE | code::REPLICA_NOT_AVAILABLE if partition.leader_id.0 >= 0 => None,
+            code::NONE => Some(format!("partition {index} has no leader")),
+            other => Some(error::sentence(format!("partition {index}"), other, None)),
+        }
+    });
+    Have {
+        partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
+        replicas: i16::try_from(replicas).unwrap_or(i16::MAX),
+        config: BTreeMap::new(),
+        operations: topic.topic_authorized_operations,
+        broken,
+        in_sync: topic.partitions.iter().map(|partition| partition.isr_nodes.len()).min().unwrap_or(0),
+    }
+}
