@@ -5,12 +5,13 @@
 #   kafka.sh oracle VERSION BOOTSTRAP COMMAND...       ask a broker through Kafka's own Java client (kafka/Oracle.java)
 #   kafka.sh tool VERSION CLASS ARGUMENT...            run one of Kafka's own command line classes
 #   kafka.sh tls                                       print the folder of the certificates
+#   kafka.sh zookeeper VERSION PORT DIR                run a ZooKeeper in the foreground, for brokers that are started with ZOOKEEPER=HOST:PORT
 # NODES="2109 2209 2309" (the port bases of all nodes) makes `start` one node of a cluster. README.md has the ports and the users.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
-  sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 command=${1:-}
@@ -116,20 +117,34 @@ start() { # BASE DIR [KEY=VALUE...]
   shift 2
   place "$base"
   mkdir -p "$dir"
-  if [ ! -e "$dir/data" ]; then
+  # A folder that was formatted for KRaft is none for a broker of a ZooKeeper cluster, which makes its own.
+  if [ ! -e "$dir/data" ] && [ -z "${ZOOKEEPER:-}" ]; then
     cp -r "$home/template" "$dir/data.part"
     # Twenty-two characters of base 64 that differ by node.
     sed -i "s/^node.id=.*/node.id=$node/;s/^directory.id=.*/directory.id=AAAAAAAAAAAAAAAAAAAA${node}g/" "$dir/data.part/meta.properties"
     mv "$dir/data.part" "$dir/data"
   fi
   {
-    fill_in server.properties "$base" "$dir"
-    if [ "$count" -gt 1 ]; then fill_in cluster.properties "$base" "$dir"; fi
+    if [ -n "${ZOOKEEPER:-}" ]; then
+      # Without what makes it its own controller.
+      fill_in server.properties "$base" "$dir" | sed -E '/^(process\.roles|node\.id|controller\.|authorizer\.|metadata\.)/d;s/,CONTROLLER:[^,]*//'
+      fill_in zookeeper.properties "$base" "$dir"
+      printf 'zookeeper.connect=%s\n' "$ZOOKEEPER"
+    else
+      fill_in server.properties "$base" "$dir"
+    fi
+    if [ -z "${ZOOKEEPER:-}" ] && [ "$count" -gt 1 ]; then fill_in cluster.properties "$base" "$dir"; fi
     printf '%s\n' "$@"
   } >"$dir/server.properties"
   [ ! -e "$archive" ] || extra+=("-XX:SharedArchiveFile=$archive")
   exec "$java_home/bin/java" "${flags[@]}" "${extra[@]}" ${JAVA_EXTRA:+"$JAVA_EXTRA"} -cp "$(class_path "$home/jars")" \
     kafka.Kafka "$dir/server.properties" >>"$dir/broker.log" 2>&1
+}
+
+zookeeper() { # PORT DIR
+  mkdir -p "$2"
+  exec "$java_home/bin/java" "${flags[@]}" -Dzookeeper.admin.enableServer=false -cp "$(class_path "$home/jars")" \
+    org.apache.zookeeper.server.ZooKeeperServerMain "$1" "$2/zookeeper" >>"$2/zookeeper.log" 2>&1
 }
 
 case $command in
@@ -145,6 +160,12 @@ case $command in
     use_version "$1"
     fetch
     start "${@:2}"
+    ;;
+  zookeeper)
+    [ $# -eq 3 ] || usage
+    use_version "$1"
+    fetch
+    zookeeper "${@:2}"
     ;;
   oracle)
     [ $# -ge 3 ] || usage

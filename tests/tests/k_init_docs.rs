@@ -1,14 +1,30 @@
-//! Every body that `docs/k-init.md` shows is applied as it stands there, twice, to both versions.
+//! Every body that `docs/k-init.md` shows, in its blocks and in its table of commands, is applied as it stands there, twice.
 
 use std::path::Path;
 
 use kit::sandbox::Sandbox;
 use kit::servers::kafka::{Kafka, Listener, Version};
 
+fn document() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/k-init.md");
+    std::fs::read_to_string(path).expect("the document is there")
+}
+
+/// The rows of the table from commands to files: command, path, body.
+fn commands() -> Vec<(String, String, String)> {
+    let text = document();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `kafka-")?.strip_suffix("` |"));
+    let row = |row: &str| {
+        let (command, file) = row.split_once(" | `").expect("a command and a file");
+        let (path, body) = file.split_once("`: `").expect("a path and a body");
+        (format!("kafka-{command}"), path.to_owned(), body.to_owned())
+    };
+    rows.map(row).collect()
+}
+
 /// The fenced blocks below each third-level heading: kind, language, text.
 fn bodies() -> Vec<(String, String, String)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/k-init.md");
-    let text = std::fs::read_to_string(path).expect("the document is there");
+    let text = document();
     let mut found = Vec::new();
     let (mut kind, mut block): (String, Option<(String, String)>) = Default::default();
     for line in text.lines() {
@@ -60,5 +76,29 @@ fn the_documents_bodies_are_applied_as_they_stand() {
         second.expect_code(0);
         assert_eq!((second.count("unchanged"), second.count("writes")), (6, 0), "{second}");
         assert_eq!(kafka.oracle(&["records", "orders"]).as_array().map(Vec::len), Some(4));
+    }
+}
+
+/// One after the other, as the commands would be run: each does what is left of it to do, once.
+#[test]
+fn the_tables_bodies_are_applied_as_they_stand() {
+    let rows = commands();
+    for tool in ["kafka-topics", "kafka-configs", "kafka-acls", "kafka-console-producer"] {
+        assert!(rows.iter().any(|(command, ..)| command.starts_with(tool)), "the table has no {tool}");
+    }
+    let kafka = Kafka::of(Version::V4_3).start();
+    for (command, path, body) in rows {
+        let sandbox = Sandbox::new("k-init")
+            .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap())
+            .env("KAFKA_VERIFY_SERVERS", format!("SASL_PLAINTEXT://{}", kafka.bootstrap_on(Listener::Sasl)))
+            .env("APP_PASSWORD", "the-password-of-app");
+        sandbox.write(&path, &body);
+        let first = sandbox.run(&[]);
+        first.expect_code(0);
+        let pinned = command.contains("--add-config retention.ms");
+        assert_eq!(first.count("created") + first.count("updated"), u64::from(!pinned), "{command}\n{first}");
+        let second = sandbox.run(&[]);
+        second.expect_code(0);
+        assert_eq!((second.count("unchanged"), second.count("writes")), (1, 0), "{command}\n{second}");
     }
 }

@@ -204,9 +204,15 @@ fn missing_rights_are_named_as_right_and_resource() {
             .expect_stderr("needs DescribeConfigs on Cluster:kafka-cluster")
             .expect_stderr("needs Describe on Cluster:kafka-cluster");
         assert!(!run.stderr.contains("Request(processor"), "{run}");
-        let created = logged_in(kafka, Kafka::LIMITED).config(&[("topics/rights.new.json", json!({}))]).run(&[]);
-        created.expect_code(1);
-        assert!(created.stderr.contains("on Topic:rights.new"), "{created}");
+        // What only the validation finds is a missing right all the same.
+        let created = logged_in(kafka, Kafka::LIMITED)
+            .env("EXIT_CODES", "detailed")
+            .config(&[("topics/rights.new.json", json!({}))]);
+        created.run(&[]).expect_code(77).expect_stderr("needs Describe on Topic:rights.new");
+        kafka.oracle(&["grant", "User:limited", "Topic", "rights.new", "DESCRIBE"]);
+        let run = created.run(&[]);
+        run.expect_code(77).expect_stderr("needs Create on Topic:rights.new");
+        assert_eq!(run.field("exit_reason"), "auth");
     }
 }
 
@@ -253,9 +259,15 @@ fn every_way_in_works() {
             .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_on(Listener::Sasl))
             .env("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
             .env("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
-            .env("KAFKA_TOKEN", Kafka::token("admin"))
-            .config(&[("topics/ways.json", json!({}))]);
-        bearer.run(&["plan"]).expect_code(0);
+            .config(&[("topics/bearer.json", json!({"partitions": 1}))]);
+        let token = bearer.path("token");
+        std::fs::write(&token, Kafka::token("admin") + "\n").expect("the sandbox can be written");
+        let mut bearer = bearer.env("KAFKA_TOKEN_FILE", token.display().to_string());
+        bearer.run(&[]).expect_code(0);
+        assert_eq!(kafka.oracle(&["topics"])["bearer"]["partitions"], 1);
+        std::fs::write(&token, "no.token.").expect("the sandbox can be written");
+        bearer.set("WAIT_TIMEOUT", "2s");
+        bearer.run(&[]).expect_code(1).expect_stderr("OAUTHBEARER");
         let mutual = Sandbox::new("k-init")
             .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_on(Listener::MutualTls))
             .env("KAFKA_SECURITY_PROTOCOL", "SSL")

@@ -159,5 +159,12 @@ fn what_is_exported_is_found_unchanged() {
         let plan = sandbox.run(&["plan"]);
         plan.expect_code(0);
         assert!(plan.count("unchanged") >= 6, "{plan}");
+        let applied = sandbox.run(&["apply", "--log-level", "debug"]);
+        applied.expect_code(0);
+        assert_eq!((applied.count("writes"), applied.count("unchanged")), (0, plan.count("unchanged")), "{applied}");
+        for kind in ["topics", "users", "acls", "quotas", "broker_defaults"] {
+            let prefix = format!("{kind}/");
+            assert!(applied.actions().keys().any(|name| name.starts_with(&prefix)), "{kind} was exported\n{applied}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 // from a hand that is not ours. Nothing of the programs under test may be used here.
 //
 //   Oracle BOOTSTRAP all | topics | acls | users | quotas | broker-defaults | brokers | metadata-offset | records TOPIC
-//   Oracle BOOTSTRAP create TOPIC PARTITIONS REPLICAS [KEY=VALUE...] | delete TOPIC | set TOPIC KEY=VALUE... | produce TOPIC [KEY=VALUE...]
+//   Oracle BOOTSTRAP create TOPIC PARTITIONS REPLICAS [KEY=VALUE...] | delete TOPIC | set TOPIC KEY=VALUE... | set-broker ID KEY=VALUE... | produce TOPIC [KEY=VALUE...]
 //   Oracle BOOTSTRAP grant PRINCIPAL TYPE NAME OPERATION          (an allowed ACL on a literal name)
 //
 // ORACLE_CONFIG names a .properties file with further client settings (security).
@@ -92,9 +92,10 @@ public class Oracle {
                 admin.deleteTopics(rest).all().get();
                 return "deleted";
             case "set":
+            case "set-broker":
                 Collection<AlterConfigOp> changes = new ArrayList<>();
                 pairs(rest.subList(1, rest.size())).forEach((key, value) -> changes.add(new AlterConfigOp(new ConfigEntry(key, value), AlterConfigOp.OpType.SET)));
-                admin.incrementalAlterConfigs(Map.of(new ConfigResource(ConfigResource.Type.TOPIC, rest.get(0)), changes)).all().get();
+                admin.incrementalAlterConfigs(Map.of(new ConfigResource(command.equals("set") ? ConfigResource.Type.TOPIC : ConfigResource.Type.BROKER, rest.get(0)), changes)).all().get();
                 return "set";
             case "produce":
                 try (KafkaProducer<String, String> producer = new KafkaProducer<>(settings, new StringSerializer(), new StringSerializer())) {

@@ -1,19 +1,25 @@
 //! Real Kafka: one broker or several, of the oldest and the newest supported version. The truth about it comes from Kafka's own Java client.
 
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
+use kafka_protocol::messages::{
+    DescribeQuorumRequest, DescribeQuorumResponse, MetadataRequest, MetadataResponse, TopicName,
+};
+use kafka_protocol::protocol::StrBytes;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{Nodes, prepare, script};
 use crate::kafka_wire::Connection;
+use crate::process::Guarded;
 
 /// The versions that are tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +73,7 @@ pub struct Plan {
     version: Version,
     nodes: usize,
     settings: Vec<String>,
+    zookeeper: bool,
 }
 
 impl Plan {
@@ -84,11 +91,27 @@ impl Plan {
         self
     }
 
-    /// Has the addresses, but starts nothing yet.
+    /// Brokers with a `ZooKeeper` in place of controllers of their own, as before Kafka 4.
+    #[must_use]
+    pub fn zookeeper(mut self) -> Self {
+        self.zookeeper = true;
+        self
+    }
+
+    /// Has the addresses, but starts no broker yet.
     pub fn cold(self) -> Kafka {
         prepare("kafka.sh", self.version.number());
         let nodes = Nodes::new(self.nodes, "broker.log");
-        Kafka { version: self.version, settings: self.settings, nodes }
+        let keeper = self.zookeeper.then(|| {
+            let address = nodes.node(1).ports.address(7);
+            let mut command = Command::new(script("kafka.sh"));
+            command.args(["zookeeper", self.version.number(), &address.port().to_string()]).arg(nodes.folder.path());
+            let keeper = Guarded::spawn(&mut command, nodes.folder.path()).expect("bash is there");
+            // A broker that comes before it serves hangs for as long as its session lasts, and ends.
+            crate::eventually(Duration::from_secs(30), || serves(address).unwrap_or(false));
+            (address, keeper)
+        });
+        Kafka { version: self.version, settings: self.settings, nodes, keeper }
     }
 
     /// Starts all nodes and waits until they answer and know each other.
@@ -100,11 +123,23 @@ impl Plan {
     }
 }
 
+/// Whether a `ZooKeeper` serves, by its own word for asking that.
+fn serves(address: SocketAddr) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(b"srvr")?;
+    let mut said = String::new();
+    stream.read_to_string(&mut said)?;
+    Ok(said.contains("Mode:"))
+}
+
 /// A Kafka cluster. Nodes are numbered from 1, as their broker ids are.
 pub struct Kafka {
     version: Version,
     settings: Vec<String>,
     nodes: Nodes,
+    /// The `ZooKeeper`, where there is one.
+    keeper: Option<(SocketAddr, Guarded)>,
 }
 
 impl Kafka {
@@ -115,7 +150,7 @@ impl Kafka {
 
     /// One broker of this version, to be refined.
     pub fn of(version: Version) -> Plan {
-        Plan { version, nodes: 1, settings: Vec::new() }
+        Plan { version, nodes: 1, settings: Vec::new(), zookeeper: false }
     }
 
     /// One broker that the cases of a test binary use together; each with names of its own.
@@ -160,6 +195,9 @@ impl Kafka {
     pub fn launch_node(&self, node: usize) {
         let mut command = Command::new(script("kafka.sh"));
         command.args(["start", self.version.number()]);
+        if let Some((address, _)) = &self.keeper {
+            command.env("ZOOKEEPER", address.to_string());
+        }
         self.nodes.start(node, command, &self.settings);
     }
 
@@ -171,6 +209,35 @@ impl Kafka {
                 self.brokers_known_to(node).is_ok_and(|known| known == count)
             });
         }
+    }
+
+    /// The id of the controller, as one node sees it. A broker that runs `KRaft` names any that lives: ask [`Self::leader`].
+    pub fn controller(&self, node: usize) -> anyhow::Result<usize> {
+        let mut connection = Connection::open(self.address(node, Listener::Plain), Duration::from_secs(2))?;
+        let answer: MetadataResponse =
+            connection.call(&MetadataRequest::default().with_topics(Some(Vec::new())), 12)?;
+        Ok(usize::try_from(answer.controller_id.0)?)
+    }
+
+    /// The id of the controller that leads the quorum, as one node sees it.
+    pub fn leader(&self, node: usize) -> anyhow::Result<usize> {
+        let mut connection = Connection::open(self.address(node, Listener::Plain), Duration::from_secs(2))?;
+        let partition = PartitionData::default().with_partition_index(0);
+        let topic = TopicData::default()
+            .with_topic_name(TopicName(StrBytes::from_static_str("__cluster_metadata")))
+            .with_partitions(vec![partition]);
+        let answer: DescribeQuorumResponse =
+            connection.call(&DescribeQuorumRequest::default().with_topics(vec![topic]), 1)?;
+        let partition = answer.topics.first().and_then(|topic| topic.partitions.first());
+        Ok(usize::try_from(partition.context("the answer names no partition")?.leader_id.0)?)
+    }
+
+    /// Moves the data of all nodes, which must not run, to the other version: what an upgrade of the programs does.
+    #[must_use]
+    pub fn upgraded(mut self, version: Version) -> Self {
+        prepare("kafka.sh", version.number());
+        self.version = version;
+        self
     }
 
     fn brokers_known_to(&self, node: usize) -> anyhow::Result<usize> {
