@@ -9,6 +9,7 @@ use common::files::{Object, Problem, Set};
 use common::http::Call;
 use serde_json::{Value, json};
 
+use crate::identity::{PROVISIONED, name_of};
 use crate::scope::Scope;
 use crate::server::part;
 
@@ -45,7 +46,7 @@ pub(crate) fn locked(scope: &Scope, provenance: &Value, released: bool) -> Optio
         "" => None,
         "api" if !scope.settings().editable || released => None,
         "api" => Some("it was made through the API, and GRAFANA_PROVENANCE=none cannot take that back: unset it, or delete the object in Grafana".to_owned()),
-        "file" => Some("it is provisioned from a file on the server, which alone can change it".to_owned()),
+        "file" => Some(PROVISIONED.to_owned()),
         other => Some(format!("its provenance is {other}, which alone can change it")),
     }
 }
@@ -67,10 +68,6 @@ pub(crate) fn unwrap_timing(_: &str, body: Value) -> Value {
 /// Takes the template out of an export.
 pub(crate) fn unwrap_template(_: &str, body: Value) -> Value {
     exported(body, "templates")
-}
-
-pub(crate) fn name_of(object: &Object, body: &Value) -> String {
-    body["name"].as_str().unwrap_or(&object.id.name).to_owned()
 }
 
 /// Everything of a list by the name of the object that declares it, or by its own for an export.

@@ -19,6 +19,7 @@ use ring::digest::{SHA256, digest};
 use ring::rand::SecureRandom;
 use serde_json::{Map, Value, json};
 
+use crate::identity::{PROVISIONED, identity};
 use crate::scope::{READERS, Scope, get};
 use crate::server::{Secrets, part};
 use crate::uid;
@@ -49,12 +50,6 @@ const MADE: [&str; 10] = [
     "secureJsonFields",
     "created",
 ];
-
-/// The uid and the name of a declared data source: its own, or the file's.
-pub(crate) fn identity(object: &Object, body: &Value) -> (String, String) {
-    let or_file = |field: &str| body[field].as_str().unwrap_or(&object.id.name).to_owned();
-    (or_file("uid"), or_file("name"))
-}
 
 fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
     let mut held = Held::new();
@@ -101,8 +96,7 @@ fn path(uid: &str) -> String {
 }
 
 fn have(body: Value) -> Have {
-    let locked = (body["readOnly"] == true)
-        .then(|| "it is provisioned from a file on the server, which alone can change it".to_owned());
+    let locked = (body["readOnly"] == true).then(|| PROVISIONED.to_owned());
     let meta = json!({"uid": body["uid"], "isDefault": body["isDefault"], "keys": body["secureJsonFields"],
         "digest": body["jsonData"][DIGEST]});
     // The comparison needs to know which secrets are there; the normal form has no place for it otherwise.

@@ -20,6 +20,7 @@ use common::http::parallel;
 use common::kind::{Exported, Kind};
 use serde_json::{Value, json};
 
+use crate::identity::managed_by;
 use crate::permission;
 use crate::scope::{READERS, Scope};
 use crate::server::part;
@@ -245,7 +246,7 @@ fn locked(scope: &Scope, todo: &Todo, change: Change) -> Result<Change, Failure>
     }
     let body = scope.get(&format!("/api/folders/{}", part(&todo.uid)))?.unwrap_or(Value::Null);
     Ok(match body["managedBy"].as_str().filter(|manager| !manager.is_empty()) {
-        Some(manager) => change.locked(format!("it is managed by {manager}, which alone can change it")),
+        Some(manager) => change.locked(managed_by(manager)),
         None => change,
     })
 }

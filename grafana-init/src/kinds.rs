@@ -95,7 +95,7 @@ fn of_org(kinds: &mut Vec<Box<dyn Kind>>, scope: &Rc<Scope>, set: &Rc<Set>) {
 /// Notes which names there will be, for the kinds that refer to others.
 fn note_names(scope: &Scope, set: &Set) {
     let names = |kind: &str| -> BTreeSet<String> {
-        let named = |object: Rc<Object>| Some(crate::alerting::name_of(&object, &object.value().ok()?));
+        let named = |object: Rc<Object>| Some(crate::identity::name_of(&object, &object.value().ok()?));
         set.of_org(scope.org.as_deref(), kind).into_iter().filter_map(named).collect()
     };
     let mut memory = scope.memory.borrow_mut();

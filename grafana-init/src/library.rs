@@ -9,6 +9,7 @@ use common::files::{Object, Problem, Set};
 use common::http::parallel;
 use serde_json::{Value, json};
 
+use crate::identity::identity;
 use crate::scope::{READERS, Scope, get};
 use crate::server::part;
 use crate::uid;
@@ -20,11 +21,6 @@ pub(crate) const ROW: Row<Scope> =
 /// Takes the panel out of the API's answer.
 pub(crate) fn unwrap(_: &str, mut body: Value) -> Value {
     if body["result"].is_object() { body["result"].take() } else { body }
-}
-
-fn identity(object: &Object, body: &Value) -> (String, String) {
-    let or_file = |field: &str| body[field].as_str().unwrap_or(&object.id.name).to_owned();
-    (or_file("uid"), or_file("name"))
 }
 
 fn have(body: Value) -> Have {

@@ -5,6 +5,7 @@ mod dashboard;
 mod datasource;
 mod dialect;
 mod folder;
+mod identity;
 mod kinds;
 mod library;
 mod org;

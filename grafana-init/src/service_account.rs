@@ -10,6 +10,7 @@ use common::files::{Object, Problem, Set};
 use common::json::step;
 use serde_json::{Value, json};
 
+use crate::identity::name_of;
 use crate::scope::Scope;
 use crate::server::part;
 
@@ -18,10 +19,6 @@ mod token;
 /// The row.
 pub(crate) const ROW: Row<Scope> =
     Row { compare: Some(compare), check, preflight, export, ..Row::new("service_accounts", read, write) };
-
-fn name_of(object: &Object, body: &Value) -> String {
-    body["name"].as_str().unwrap_or(&object.id.name).to_owned()
-}
 
 fn accounts(scope: &Scope, query: &str) -> Result<Vec<Value>, Failure> {
     scope.pages(&format!("/api/serviceaccounts/search?query={}", part(query)), "perpage", "/serviceAccounts")

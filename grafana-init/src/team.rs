@@ -8,16 +8,13 @@ use common::document::{Have, Held, Meta, Row};
 use common::files::{Object, Problem, Set};
 use serde_json::{Value, json};
 
+use crate::identity::name_of;
 use crate::scope::Scope;
 use crate::server::part;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
     Row { normal, compare: Some(compare), check, preflight, ..Row::new("teams", read, write) };
-
-fn name_of(object: &Object, body: &Value) -> String {
-    body["name"].as_str().unwrap_or(&object.id.name).to_owned()
-}
 
 fn found(scope: &Scope, name: &str) -> Result<Option<Value>, Failure> {
     // Without a name 13 answers from its resources, which have no numbers.

@@ -12,7 +12,8 @@ use common::files::{Object, Problem, Set};
 use common::http::{Call, LIST_LIMIT};
 use serde_json::{Map, Value, json};
 
-use crate::alerting::{exported, locked, name_of, send};
+use crate::alerting::{exported, locked, send};
+use crate::identity::name_of;
 use crate::scope::Scope;
 use crate::server::part;
 use crate::uid;

@@ -9,7 +9,8 @@ use common::files::{Object, Problem, Set};
 use common::http::Call;
 use serde_json::{Value, json};
 
-use crate::alerting::{duration, exported, locked, name_of, send};
+use crate::alerting::{duration, exported, locked, send};
+use crate::identity::name_of;
 use crate::scope::Scope;
 
 /// The row.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::dashboard::form::{Model, normal, normal_v2, read};
 use crate::dashboard::inputs::Resolver;
+use crate::identity::{PROVISIONED, managed_by};
 use crate::scope::get;
 use crate::server::part;
 
@@ -121,8 +122,6 @@ impl Reader<'_> {
     }
 }
 
-const PROVISIONED: &str = "it is provisioned from a file on the server, which alone can change it";
-
 fn managed(annotations: &Value) -> Option<String> {
     let manager = annotations["grafana.app/managedBy"].as_str()?;
     if annotations["grafana.app/managerAllowsEdits"] == "true" {
@@ -131,6 +130,6 @@ fn managed(annotations: &Value) -> Option<String> {
     let who = annotations["grafana.app/managerId"].as_str().map(|id| format!(" ({id})")).unwrap_or_default();
     Some(match manager {
         "classic-file-provisioning" => PROVISIONED.to_owned(),
-        _ => format!("it is managed by {manager}{who}, which alone can change it"),
+        _ => managed_by(&format!("{manager}{who}")),
     })
 }

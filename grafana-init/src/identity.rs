@@ -1,0 +1,26 @@
+//! Which object a body declares, and who else may hold it: its uid and name are its own, or the file's. No request is made here.
+
+use common::files::Object;
+use serde_json::Value;
+
+/// The name.
+pub(crate) fn name_of(object: &Object, body: &Value) -> String {
+    or_file(object, body, "name")
+}
+
+/// The uid and the name.
+pub(crate) fn identity(object: &Object, body: &Value) -> (String, String) {
+    (or_file(object, body, "uid"), name_of(object, body))
+}
+
+fn or_file(object: &Object, body: &Value, field: &str) -> String {
+    body[field].as_str().unwrap_or(&object.id.name).to_owned()
+}
+
+/// Why an object that a file on the server provides is not written.
+pub(crate) const PROVISIONED: &str = "it is provisioned from a file on the server, which alone can change it";
+
+/// Why an object that something else manages is not written.
+pub(crate) fn managed_by(manager: &str) -> String {
+    format!("it is managed by {manager}, which alone can change it")
+}
