@@ -130,9 +130,14 @@ impl Scope {
     /// Refuses, for now, to write into a declared folder that could not be made: 12.4 would make an orphan of a folder, 10.4 and
     /// 11.6 would take an alert group and then export none.
     pub(crate) fn needs_folder(&self, uid: &str) -> Result<(), Failure> {
-        if self.memory.borrow().absent_folders.contains(uid) {
+        if !self.memory.borrow().absent_folders.contains(uid) {
+            return Ok(());
+        }
+        // It may have been made though its write was refused.
+        if self.get(&format!("/api/folders/{}", part(uid)))?.is_none() {
             return Err(Failure::new(Class::Again, format!("its folder {uid} is not there yet")));
         }
+        self.memory.borrow_mut().absent_folders.remove(uid);
         Ok(())
     }
 

@@ -49,6 +49,8 @@ fn a_refusal_of_what_was_done_is_no_failure() {
         let sandbox = target.sandbox().config(&some());
         let run = target.apply(&sandbox);
         assert_eq!((run.count("created"), run.count("failed")), (5, 0), "{}\n{run}", target.name);
+        // One for each, and two more for the data source, which was really refused twice.
+        assert_eq!(run.count("writes"), 7, "{}\n{run}", target.name);
         server.clear_faults();
         target.settled(&sandbox);
         let folders = target.read("/api/search?type=dash-folder");
@@ -98,14 +100,14 @@ fn read_only_objects_are_named_before_the_first_write() {
         target.apply(&sandbox);
         server.provision_datasource(1, "prom");
         server.provision_dashboard(1, "home");
-        server.set_policy_provenance(1, "file");
+        server.provision_alerting(1);
         let mut reasons = vec!["provisioned from a file"];
-        let mut held = 3;
+        let mut held = 7;
         if target.version().0 >= 12 {
             server.manage_dashboard(1, "inside");
             server.manage_folder(1, "kept");
             reasons.push("it is managed by repo");
-            held = 5;
+            held = 9;
         }
         // Held read-only and equal: no difference, no word.
         target.settled(&sandbox);
@@ -116,6 +118,14 @@ fn read_only_objects_are_named_before_the_first_write() {
         );
         change("dashboards/Platform/home.json", json!({"uid": "home", "title": "Another home"}));
         change("notification_policy.json", json!({"receiver": "mail"}));
+        change(
+            "contact_points/hook.json",
+            json!({"uid": "hook", "type": "webhook", "settings": {"url": "http://other"}}),
+        );
+        change("mute_timings/nights.json", json!({"time_intervals": [{"weekdays": ["monday"]}]}));
+        change("message_templates/plain.json", json!({"template": "other text"}));
+        let group = json!({"interval": 300, "rules": [kit::grafana::alert_rule(Some("up-rule"), "Up")]});
+        change("alert_rules/Platform/group.json", group);
         change("dashboards/Kept/_folder.json", json!({"uid": "kept", "title": "Other"}));
         change("dashboards/Kept/inside.json", json!({"uid": "inside", "title": "Other"}));
         change("preferences.json", json!({"homeDashboardUID": "home", "theme": "light"}));
@@ -126,7 +136,7 @@ fn read_only_objects_are_named_before_the_first_write() {
         sandbox.run(&["plan"]).expect_code(1);
         sandbox.set("ON_DRIFT", "warn");
         let run = target.apply(&sandbox);
-        assert_eq!((run.count("drifted"), run.count("updated")), (held, 6 - held), "{}\n{run}", target.name);
+        assert_eq!((run.count("drifted"), run.count("updated")), (held, 10 - held), "{}\n{run}", target.name);
         assert_eq!(target.read("/api/org/preferences")["theme"], json!("light"), "{}", target.name);
         let run = target.settled(&sandbox);
         assert_eq!(run.count("drifted"), held, "{}\n{run}", target.name);

@@ -107,9 +107,15 @@ impl Grafana {
         });
     }
 
-    /// Makes the notification policy one that a file provides, or the web interface (`""`).
-    pub fn set_policy_provenance(&self, org: i64, provenance: &str) {
-        self.in_org(org, |org| provenance.clone_into(&mut org.policy_provenance));
+    /// Makes every alerting object one that a file provides.
+    pub fn provision_alerting(&self, org: i64) {
+        self.in_org(org, |org| {
+            let file = "file".to_owned();
+            org.integrations.iter_mut().for_each(|one| one.provenance.clone_from(&file));
+            org.timings.values_mut().chain(org.templates.values_mut()).for_each(|one| one.provenance.clone_from(&file));
+            org.rules.iter_mut().for_each(|rule| rule.provenance.clone_from(&file));
+            org.policy_provenance = file;
+        });
     }
 
     /// Lets a service account's token expire.
