@@ -19,6 +19,7 @@ use crate::settings::{Login, Server};
 mod attempt;
 mod call;
 mod connect;
+mod question;
 
 pub use attempt::Attempt;
 pub use call::{Call, Reply, shorten};

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use common::change::Failure;
-use common::http::{Attempt, Call, Client, PROBE_LIMIT, Reply, shorten};
+use common::http::{Client, PROBE_LIMIT, Reply, shorten};
 use common::output;
 use common::wait::Probe;
 use serde_json::Value;
@@ -70,23 +69,7 @@ pub(crate) fn probe(client: &Client, limit: Duration) -> Result<Found, Probe> {
 }
 
 fn ask(client: &Client, path: &str, end: Instant) -> Result<Value, Probe> {
-    let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    let reply = match client.attempt(&Call::get(path).at_most(PROBE_LIMIT * 32), left) {
-        Attempt::Answered(reply) => reply,
-        Attempt::NotSent(why) => {
-            client.next_base();
-            return Err(Probe::Closed(why));
-        }
-        Attempt::Lost(why) | Attempt::Nonsense(why) => {
-            client.next_base();
-            return Err(Probe::NotReady(why));
-        }
-        Attempt::Impossible(why) => return Err(Probe::Hopeless(Failure::fatal(why))),
-    };
-    if reply.status == 200 && !reply.is_html() {
-        return reply.json().map_err(|failure| Probe::NotReady(failure.message));
-    }
-    Err(refused(client.base(), path, &reply))
+    client.ask(path, PROBE_LIMIT * 32, end, |reply| refused(client.base(), path, reply))
 }
 
 fn refused(base: &str, path: &str, reply: &Reply) -> Probe {

@@ -3,8 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use common::change::Failure;
-use common::http::{Attempt, Call, Client, PROBE_LIMIT, Reply, shorten};
+use common::http::{Client, PROBE_LIMIT, Reply, shorten};
 use common::output;
 use common::wait::Probe;
 use serde_json::Value;
@@ -158,23 +157,7 @@ fn no_block(client: &Client, end: Instant) -> Result<(), Probe> {
 
 /// One question of a probe; whatever is no good answer says what the wait makes of it.
 fn ask(client: &Client, path: &str, end: Instant) -> Result<Value, Probe> {
-    let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    let reply = match client.attempt(&Call::get(path).at_most(PROBE_LIMIT), left) {
-        Attempt::Answered(reply) => reply,
-        Attempt::NotSent(why) => {
-            client.next_base();
-            return Err(Probe::Closed(why));
-        }
-        Attempt::Lost(why) | Attempt::Nonsense(why) => {
-            client.next_base();
-            return Err(Probe::NotReady(why));
-        }
-        Attempt::Impossible(why) => return Err(Probe::Hopeless(Failure::fatal(why))),
-    };
-    if reply.status == 200 && !reply.is_html() {
-        return reply.json().map_err(|failure| Probe::NotReady(failure.message));
-    }
-    Err(refused(client.base(), path, &reply))
+    client.ask(path, PROBE_LIMIT, end, |reply| refused(client.base(), path, reply))
 }
 
 fn refused(base: &str, path: &str, reply: &Reply) -> Probe {

@@ -17,6 +17,14 @@ struct State {
     took: Duration,
     result: Result<(), Failure>,
     skipped: Option<String>,
+    /// Read back and equal, so that it is not looked at again while others lag.
+    settled: bool,
+}
+
+impl State {
+    fn new(change: &Change, result: Result<(), Failure>) -> Self {
+        Self { change: change.clone(), took: Duration::ZERO, result, skipped: None, settled: false }
+    }
 }
 
 pub(super) struct Run<'r> {
@@ -73,10 +81,9 @@ impl<'r> Run<'r> {
             }
             let Ok(change) = &planned.verdict else { continue };
             match self.blocked(planned) {
-                Some(why) => drop(self.states.insert(
-                    planned.id.clone(),
-                    State { change: change.clone(), took: Duration::ZERO, result: Ok(()), skipped: Some(why) },
-                )),
+                Some(why) => drop(
+                    self.states.insert(planned.id.clone(), State { skipped: Some(why), ..State::new(change, Ok(())) }),
+                ),
                 None => todo.push(planned),
             }
         }
@@ -91,13 +98,14 @@ impl<'r> Run<'r> {
             for (planned, result) in batch.iter().zip(results) {
                 let Ok(change) = &planned.verdict else { continue };
                 self.done += 1;
-                let state = State { change: change.clone(), took, result, skipped: None };
+                let state = State { took, ..State::new(change, result) };
                 self.states
                     .entry(planned.id.clone())
                     .and_modify(|old| {
                         old.result.clone_from(&state.result);
                         old.took += took;
                         old.skipped = None;
+                        old.settled = false;
                     })
                     .or_insert(state);
             }
@@ -120,9 +128,7 @@ impl<'r> Run<'r> {
     fn fail_kind(&mut self, index: usize, failure: &Failure) {
         for planned in self.plans[index].iter().filter(|planned| writes(planned)) {
             let Ok(change) = &planned.verdict else { continue };
-            let state =
-                State { change: change.clone(), took: Duration::ZERO, result: Err(failure.clone()), skipped: None };
-            self.states.insert(planned.id.clone(), state);
+            self.states.insert(planned.id.clone(), State::new(change, Err(failure.clone())));
         }
     }
 
@@ -164,6 +170,7 @@ impl<'r> Run<'r> {
                     let left = match &planned.verdict {
                         Ok(change) if !change.writes() => {
                             state.result = Ok(());
+                            state.settled = true;
                             state.change.notes.extend(
                                 change
                                     .notes
@@ -174,7 +181,10 @@ impl<'r> Run<'r> {
                             );
                             continue;
                         }
-                        Ok(change) => change.clone(),
+                        Ok(change) => {
+                            state.settled = false;
+                            change.clone()
+                        }
                         Err(failure) => {
                             state.result = Err(failure.clone());
                             if recovers(failure.class) {
@@ -221,10 +231,12 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Whether an object was written, or was to be, and is not settled as refused.
+    /// Whether an object was written, or was to be, and is neither seen to be equal nor refused.
     fn open(&self, id: &ObjectId) -> bool {
         self.states.get(id).is_some_and(|state| {
-            state.skipped.is_none() && state.result.as_ref().err().is_none_or(|failure| recovers(failure.class))
+            state.skipped.is_none()
+                && !state.settled
+                && state.result.as_ref().err().is_none_or(|failure| recovers(failure.class))
         })
     }
 
