@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Mutex;
 
 use common::change::{Action, Change, Failure, ObjectId, Planned};
 use common::files::{Object, Problem, Set};
@@ -155,6 +156,7 @@ impl Dashboards {
             resolver: &self.resolver,
             namespace: self.scope.namespace(),
             resources: self.scope.server.found.borrow().resources.clone(),
+            large: Mutex::default(),
         };
         let jobs: Vec<(&Object, &str, Option<String>)> = self
             .declared

@@ -1,6 +1,8 @@
 //! Reading dashboards: one of the server's beside the one that a file declares, through the API that keeps the file's form. Runs on a few
 //! threads; nothing is remembered here.
 
+use std::sync::{Mutex, PoisonError};
+
 use common::change::{Change, Difference, Failure, Shown};
 use common::diff::{Writing, diff, mask};
 use common::files::Object;
@@ -44,7 +46,12 @@ pub(super) struct Reader<'r> {
     pub(super) resolver: &'r Resolver,
     pub(super) namespace: String,
     pub(super) resources: Option<String>,
+    /// Large ones are read one at a time: both sides of one of a megabyte, taken apart, are some 12 MB.
+    pub(super) large: Mutex<()>,
 }
+
+/// From how many bytes on a file is large.
+const LARGE: u64 = 200_000;
 
 /// What was found of one dashboard.
 pub(super) struct Looked {
@@ -56,6 +63,8 @@ pub(super) struct Looked {
 
 impl Reader<'_> {
     pub(super) fn look(&self, object: &Object, uid: &str, folder: &str) -> Result<Looked, Failure> {
+        let large = std::fs::metadata(&object.path).is_ok_and(|file| file.len() > LARGE);
+        let _turn = large.then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
         let (mut model, open) = model_of(object, self.resolver)?;
         let found = match &model.resource {
             Some(version) => self.resource(version, uid)?,
