@@ -179,6 +179,8 @@ pub(crate) struct Cluster {
     controller: Option<Node>,
     leaders: BTreeMap<i32, Node>,
     pub(crate) brokers: Vec<Broker>,
+    /// Partitions that this run made.
+    pub(crate) made: u32,
     rights: Option<i32>,
     /// Said once a run each.
     told: Vec<String>,
@@ -196,6 +198,7 @@ impl Cluster {
             controller: None,
             leaders: BTreeMap::new(),
             brokers: Vec::new(),
+            made: 0,
             rights: None,
             told: Vec::new(),
         }

@@ -236,6 +236,9 @@ impl Resource for Topics {
             let grows = |change: &Change| change.differences.iter().any(|difference| difference.path == "/partitions");
             if planned.verdict.as_ref().is_ok_and(|change| change.action == Action::Create || grows(change)) {
                 self.made.insert(planned.id.name.clone());
+                let count = self.want(&planned.id.name).and_then(|want| want.partitions);
+                let count = count.and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
+                cluster.made = cluster.made.saturating_add(count);
             }
         }
         self.send(cluster, todo, false)

@@ -25,79 +25,54 @@ fn many(tag: &str, count: usize, body: &Value) -> Value {
     (0..count).map(|number| (format!("{tag}.{number}"), body.clone())).collect::<serde_json::Map<_, _>>().into()
 }
 
+/// Scenario 1, a staggered start of three nodes: what a topic needs is waited for, and is read back on all of them.
 #[test]
-fn brokers_that_come_one_after_the_other_are_waited_for() {
-    let kafka = Kafka::of(Version::V4_3).nodes(3).cold();
-    let sandbox = Sandbox::new("k-init")
-        .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap())
-        .deadline(Duration::from_mins(2))
-        .config(&[(
-            "topics.json",
-            many("late", 5, &json!({"partitions": 2, "replicas": 3, "config": {"min.insync.replicas": 2}})),
-        )]);
-    let running = sandbox.spawn(&[]);
-    kafka.launch_node(1);
-    kafka.launch_node(2);
-    // Two of three: there is a controller, and the third replica has nowhere to go.
-    kit::eventually(Duration::from_mins(1), || running.stderr_so_far().contains("38 INVALID_REPLICATION_FACTOR"));
-    kafka.launch_node(3);
-    let run = running.wait();
-    run.expect_code(0);
-    assert_eq!(run.count("created"), 5, "{run}");
-    kafka.wait_ready();
-    kit::eventually(Duration::from_mins(1), || kafka.oracle(&["topics"])["late.4"]["in_sync"] == 3);
+fn scenario_01_brokers_that_come_one_after_the_other_are_waited_for() {
+    for version in Version::ALL {
+        let kafka = Kafka::of(version).nodes(3).cold();
+        let sandbox = Sandbox::new("k-init")
+            .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap())
+            .deadline(Duration::from_mins(2))
+            .config(&[(
+                "topics.json",
+                many("late", 5, &json!({"partitions": 2, "replicas": 3, "config": {"min.insync.replicas": 2}})),
+            )]);
+        let running = sandbox.spawn(&[]);
+        kafka.launch_node(1);
+        kafka.launch_node(2);
+        // Two of three: there is a controller, and the third replica has nowhere to go.
+        kit::eventually(Duration::from_mins(1), || running.stderr_so_far().contains("38 INVALID_REPLICATION_FACTOR"));
+        kafka.launch_node(3);
+        let run = running.wait();
+        run.expect_code(0);
+        assert_eq!(run.count("created"), 5, "{run}");
+        kafka.wait_ready();
+        kit::eventually(Duration::from_mins(1), || kafka.oracle(&["topics"])["late.4"]["in_sync"] == 3);
 
-    // With a broker down a run with nothing to do succeeds, and says so.
-    kafka.kill(3);
-    let down = sandbox.run(&[]);
-    down.expect_code(0);
-    assert_eq!((down.count("unchanged"), down.count("writes")), (5, 0), "{down}");
-    // Something to do: what it wrote is read back where it can be.
-    sandbox.write("topics.json", many("late", 5, &json!({"config": {"retention.ms": 1000}})).to_string());
-    let written = sandbox.run(&[]);
-    written.expect_code(0);
-    assert_eq!(written.count("updated"), 5, "{written}");
-    kafka.kill(2);
-    // No quorum: the write is never answered, and the end names what that means.
-    let mut lost = sandbox;
-    lost.set("REQUEST_TIMEOUT", "2s");
-    lost.set("APPLY_TIMEOUT", "6s");
-    lost.write("topics.json", json!({"late.new": {"partitions": 1}}).to_string());
-    let run = lost.run(&[]);
-    run.expect_code(1);
-    assert!(run.elapsed < Duration::from_secs(20), "{run}");
-    assert!(run.stderr.contains("quorum") || run.stderr.contains("no controller"), "{run}");
+        // With a broker down a run with nothing to do succeeds, and says so.
+        kafka.kill(3);
+        let down = sandbox.run(&[]);
+        down.expect_code(0);
+        assert_eq!((down.count("unchanged"), down.count("writes")), (5, 0), "{down}");
+        // Something to do: what it wrote is read back where it can be.
+        sandbox.write("topics.json", many("late", 5, &json!({"config": {"retention.ms": 1000}})).to_string());
+        let written = sandbox.run(&[]);
+        written.expect_code(0);
+        assert_eq!(written.count("updated"), 5, "{written}");
+        kafka.kill(2);
+        // No quorum: the write is never answered, and the end names what that means.
+        let mut lost = sandbox;
+        lost.set("REQUEST_TIMEOUT", "2s");
+        lost.set("APPLY_TIMEOUT", "6s");
+        lost.write("topics.json", json!({"late.new": {"partitions": 1}}).to_string());
+        let run = lost.run(&[]);
+        run.expect_code(1);
+        assert!(run.elapsed < Duration::from_secs(20), "{run}");
+        assert!(run.stderr.contains("quorum") || run.stderr.contains("no controller"), "{run}");
+    }
 }
 
-#[test]
-fn a_controller_that_dies_in_the_middle_costs_nothing_but_time() {
-    let kafka = Kafka::of(Version::V4_3).nodes(3).start();
-    let proxy = KafkaProxy::to(&kafka.bootstrap());
-    let sandbox = Sandbox::new("k-init")
-        .env("KAFKA_BOOTSTRAP_SERVERS", proxy.bootstrap())
-        .deadline(Duration::from_mins(2))
-        .config(&[("topics.json", many("killed", 300, &json!({"partitions": 1, "replicas": 2})))]);
-    // The validation is the first, the write the second; each node may be the controller, so each is killed and started in turn.
-    proxy.spoil(ApiKey::CreateTopics, 2, Verdict::Delay(Duration::from_secs(2)));
-    let running = sandbox.spawn(&[]);
-    kit::eventually(Duration::from_secs(30), || proxy.count(ApiKey::CreateTopics) >= 2);
-    kafka.kill(1);
-    let run = running.wait();
-    run.expect_code(0);
-    assert!(!run.stderr.contains("UNKNOWN_SERVER_ERROR"), "{run}");
-    let topics = kafka.oracle(&["topics"]);
-    assert_eq!(
-        topics.as_object().map(|topics| topics.keys().filter(|name| name.starts_with("killed.")).count()),
-        Some(300)
-    );
-    kafka.launch_node(1);
-    kafka.wait_ready();
-    proxy.pass();
-    let again = sandbox.run(&[]);
-    again.expect_code(0);
-    assert_eq!((again.count("unchanged"), again.count("writes")), (300, 0), "{again}");
-}
-
+/// A further scenario: 89 under `controller_mutation_rate`.
 #[test]
 fn a_used_up_mutation_quota_is_waited_for() {
     let kafka = Kafka::of(Version::V4_3).start();
@@ -120,6 +95,7 @@ fn a_used_up_mutation_quota_is_waited_for() {
     assert_eq!(topics.run(&[]).expect_code(0).count("unchanged"), 30);
 }
 
+/// A further scenario: the topic is another one by its id, and the same by its name.
 #[test]
 fn a_topic_that_was_deleted_is_made_anew_with_its_seed() {
     let kafka = Kafka::shared(Version::V4_3);
@@ -136,7 +112,7 @@ fn a_topic_that_was_deleted_is_made_anew_with_its_seed() {
     assert_eq!(kafka.oracle(&["records", "anew"]).as_array().map(Vec::len), Some(1));
 }
 
-/// A broker that says yes to everything and keeps nothing.
+/// A further scenario: a broker that says yes to everything and keeps nothing.
 #[test]
 fn a_broker_that_keeps_nothing_is_found_out() {
     let liar = ScriptedKafka::new(1);
@@ -270,8 +246,9 @@ fn all_there(kafka: &Kafka, tags: &[String]) {
     }
 }
 
+/// Scenario 4, a lost reply, for each kind of write in turn.
 #[test]
-fn the_answer_to_any_write_may_be_lost() {
+fn scenario_04_the_answer_to_any_write_may_be_lost() {
     let kafka = Kafka::shared(Version::V4_3);
     let proxy = KafkaProxy::to(&kafka.bootstrap());
     let mut tags = Vec::new();

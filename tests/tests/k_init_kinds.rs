@@ -18,8 +18,9 @@ fn logged_in(kafka: &Kafka, (user, password): (&str, &str)) -> Sandbox {
         .env("KAFKA_PASSWORD", password)
 }
 
+/// Scenario 6: one bad item, and all of them are named.
 #[test]
-fn one_bad_item_in_fifty_and_nothing_is_written() {
+fn scenario_06_one_bad_item_in_fifty_and_nothing_is_written() {
     for version in Version::ALL {
         let kafka = Kafka::shared(version);
         kafka.oracle(&["create", "bad.41", "4", "1"]);
@@ -66,8 +67,9 @@ fn one_bad_item_in_fifty_and_nothing_is_written() {
     }
 }
 
+/// Scenario 7: defaults of every source, values as the broker renders them; then one hand edit.
 #[test]
-fn defaults_of_brokers_are_no_difference_and_one_hand_edit_is_one() {
+fn scenario_07_defaults_of_brokers_are_no_difference_and_one_hand_edit_is_one() {
     for version in Version::ALL {
         let kafka = Kafka::of(version).setting("log.retention.ms=777000").start();
         let sandbox = sandbox(&kafka).config(&[(
@@ -96,8 +98,9 @@ fn defaults_of_brokers_are_no_difference_and_one_hand_edit_is_one() {
     }
 }
 
+/// Scenario 3, password drift: another hand changes a password with equal iterations.
 #[test]
-fn a_changed_password_is_found_by_logging_in() {
+fn scenario_03_a_changed_password_is_found_by_logging_in() {
     for version in Version::ALL {
         let kafka = Kafka::shared(version);
         let proxy = KafkaProxy::to(&kafka.bootstrap());
@@ -180,8 +183,9 @@ fn a_quota_key_is_removed_by_null_and_others_stay() {
         .expect_stderr("must be a whole number");
 }
 
+/// Scenario 8, least privilege: right and resource of each denied object.
 #[test]
-fn missing_rights_are_named_as_right_and_resource() {
+fn scenario_08_missing_rights_are_named_as_right_and_resource() {
     for version in Version::ALL {
         let kafka = Kafka::shared(version);
         kafka.oracle(&["create", "rights.seen", "1", "1"]);
@@ -216,8 +220,9 @@ fn missing_rights_are_named_as_right_and_resource() {
     }
 }
 
+/// Scenario 8, the other end: no authorizer at all.
 #[test]
-fn without_an_authorizer_acls_are_one_clear_line() {
+fn scenario_08_without_an_authorizer_acls_are_one_clear_line() {
     let kafka = Kafka::of(Version::V4_3).setting("authorizer.class.name=").start();
     let sandbox = sandbox(&kafka).config(&[("topics/open.json", json!({"partitions": 1}))]);
     sandbox.run(&[]).expect_code(0);

@@ -57,8 +57,9 @@ fn an_applications_newer_value_is_left_alone() {
     }
 }
 
+/// Scenario 4, a lost reply or request, at each step of writing seeds.
 #[test]
-fn a_lost_answer_doubles_nothing() {
+fn scenario_04_a_lost_answer_doubles_nothing() {
     let kafka = Kafka::shared(Version::V4_3);
     let proxy = KafkaProxy::to(&kafka.bootstrap());
     let steps = [
@@ -108,8 +109,9 @@ fn a_run_that_was_killed_is_finished_by_the_next() {
     }
 }
 
+/// Scenario 10: eight at once, before there is a broker; and one that says something else.
 #[test]
-fn eight_at_once_write_everything_once() {
+fn scenario_10_eight_at_once_write_everything_once() {
     let kafka = Kafka::of(Version::V4_3).cold();
     let runs: Vec<Sandbox> = (0..8)
         .map(|_| {
@@ -169,7 +171,7 @@ fn limits_and_mistakes_are_said_before_anything_is_sent() {
     sandbox.write("seeds/limits.jsonl", "{\"key\": \"b\", \"value\": 1}\n");
     sandbox.write("seeds/nowhere.jsonl", "{\"key\": \"b\", \"value\": 1}\n");
     sandbox.run(&[]).expect_code(1).expect_stderr("topic nowhere is not there, and no file declares it");
-    assert!(kafka.oracle(&["topics"])["nowhere"].is_null(), "asking for it has not made it");
+    assert!(kafka.oracle(&["topics"])["nowhere"].is_null(), "asking for it has not made it, though auto.create is on");
     sandbox.remove("seeds/nowhere.jsonl");
     let mut small = sandbox;
     small.set("SEED_SCAN_MAX", "1");

@@ -117,8 +117,9 @@ fn val_spc_103_after_exit_0_every_declared_resource_is_there() {
     }
 }
 
+/// Scenario 10, small: what a warm broker is asked.
 #[test]
-fn fifty_topics_take_seven_requests_and_then_four() {
+fn scenario_10_fifty_topics_take_seven_requests_and_then_four() {
     let kafka = Kafka::shared(Version::V4_3);
     let proxy = KafkaProxy::to(&kafka.bootstrap());
     let topic = json!({"partitions": 3, "replicas": 1, "config": {"retention.ms": 1000}});

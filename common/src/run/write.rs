@@ -125,10 +125,16 @@ impl<'r> Run<'r> {
         })
     }
 
+    /// Fails what a kind had to write; what failed before is the cause, and stays in the sentence.
     fn fail_kind(&mut self, index: usize, failure: &Failure) {
         for planned in self.plans[index].iter().filter(|planned| writes(planned)) {
             let Ok(change) = &planned.verdict else { continue };
-            self.states.insert(planned.id.clone(), State::new(change, Err(failure.clone())));
+            let state = self.states.entry(planned.id.clone()).or_insert_with(|| State::new(change, Ok(())));
+            let mut failure = failure.clone();
+            if let Err(cause) = &state.result {
+                failure.message += &format!("; before that: {cause}");
+            }
+            state.result = Err(failure);
         }
     }
 
