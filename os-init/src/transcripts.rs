@@ -1,5 +1,8 @@
 //! What real nodes (2.19.4 and 3.4.0) were sent and what they then showed: each body has to be equal to itself as read, and each edit of a
-//! leaf has to be seen. The answers are recorded in `tests/transcripts`.
+//! leaf has to be seen. The answers are recorded in `tests/transcripts`; the files of `tests/fixtures` are edited in the same way.
+
+use std::fs;
+use std::path::Path;
 
 use common::diff::{Writing, diff};
 use serde_json::{Value, json};
@@ -176,5 +179,97 @@ fn an_index_as_read_satisfies_what_made_it() {
         let shown = normalized("indices", of("GET")["answer"]["logs-000001"].clone());
         let sent = of("PUT")["body"].clone();
         assert_eq!(crate::index::differences(&shown, &normalized("indices", sent)), []);
+    }
+}
+
+/// The large set of files that the cases on real nodes use as well.
+fn files() -> Vec<(&'static str, String, Value)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/os-init");
+    let mut found = Vec::new();
+    for spec in &SPECS {
+        for entry in fs::read_dir(root.join(spec.name)).into_iter().flatten() {
+            let path = entry.expect("an entry can be read").path();
+            let text = fs::read_to_string(&path).expect("a file of the set can be read");
+            let name = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
+            found.push((spec.name, name, serde_json::from_str(&text).expect("a file of the set is JSON")));
+        }
+    }
+    found
+}
+
+/// A value of the same type that differs by more than its spelling.
+fn other(value: &Value) -> Value {
+    match value {
+        Value::Null => json!("edited-7q"),
+        Value::Bool(value) => json!(!value),
+        Value::Number(number) => number.as_i64().map_or(json!(77.25), |number| json!(number + 1)),
+        Value::String(text) => match text.parse::<i64>() {
+            Ok(number) => json!((number + 1).to_string()),
+            Err(_) => json!(format!("edited-7q-{text}")),
+        },
+        Value::Array(_) => json!(["edited-7q"]),
+        Value::Object(_) => json!({"edited-7q": true}),
+    }
+}
+
+/// What a whole GET answer shows beside the body, and what the server alone decides: whatever a file says there is ignored.
+fn made(kind: &str, pointer: &str) -> bool {
+    let last = pointer.rsplit('/').next().unwrap_or_default();
+    match kind {
+        "ism_policies" | "sm_policies" => {
+            let servers = ["policy_id", "last_updated_time", "schema_version", "_version", "_seq_no", "_primary_term"];
+            let snapshots = ["enabled_time", "name", "_id"];
+            servers.contains(&last)
+                || (snapshots.contains(&last) && !pointer.contains("/states/"))
+                || pointer.starts_with("/sm_policy/schedule")
+        }
+        "roles" | "tenants" | "action_groups" | "roles_mapping" => ["reserved", "hidden", "static"].contains(&last),
+        "component_templates" | "index_templates" => last == "name" && pointer.ends_with("s/0/name"),
+        // All that there is to say about a data stream is its name.
+        "data_streams" => true,
+        _ => false,
+    }
+}
+
+#[test]
+fn every_edited_leaf_of_the_set_is_seen() {
+    let mut edits = 0;
+    for (kind, name, body) in files() {
+        let before = normalized(kind, unwrapped(kind, &name, &body));
+        let mut pointers = Vec::new();
+        leaves(&body, String::new(), &mut pointers);
+        for pointer in pointers.iter().filter(|pointer| !made(kind, pointer)) {
+            let mut edited = body.clone();
+            let leaf = edited.pointer_mut(pointer).expect("a leaf of it");
+            *leaf = other(leaf);
+            let edited = normalized(kind, unwrapped(kind, &name, &edited));
+            assert!(!diff(Writing::Replaces, &before, &edited).is_empty(), "{kind}/{name} {pointer}");
+            edits += 1;
+        }
+    }
+    assert!(edits > 350, "{edits} edits were tried");
+}
+
+#[test]
+fn a_leaf_of_the_set_whose_end_is_not_seen_says_nothing() {
+    // What the server shows anyway, or drops itself: with and without it a file means the same.
+    let nothing =
+        [json!(null), json!([]), json!({}), json!(false), json!(0), json!(true), json!(1), json!(3), json!("")];
+    let words =
+        ["object", "strict_date_optional_time||epoch_millis", "exponential", "1m", "mustache", "@timestamp", "0"];
+    for (kind, name, body) in files() {
+        let before = normalized(kind, unwrapped(kind, &name, &body));
+        let mut pointers = Vec::new();
+        leaves(&body, String::new(), &mut pointers);
+        for pointer in pointers.iter().filter(|pointer| !made(kind, pointer)) {
+            let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
+            let mut edited = body.clone();
+            let Some(Value::Object(fields)) = edited.pointer_mut(parent) else { continue };
+            let Some(gone) = fields.remove(&key.replace("~1", "/").replace("~0", "~")) else { continue };
+            let edited = normalized(kind, unwrapped(kind, &name, &edited));
+            let seen = !diff(Writing::Replaces, &before, &edited).is_empty();
+            let default = nothing.contains(&gone) || gone.as_str().is_some_and(|word| words.contains(&word));
+            assert!(seen || default, "{kind}/{name} {pointer}");
+        }
     }
 }

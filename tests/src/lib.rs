@@ -7,7 +7,7 @@
 //! * [`proxy`] stands between the two and counts, cuts, delays, drops.
 //! * [`loki`] stands in for a Loki.
 //! * [`engine`] runs a container engine, images and Compose projects.
-//! * [`fixture`] is what several cases start from; [`schema`] checks a document against a JSON Schema.
+//! * [`fixture`] is what several cases start from, [`fixture_set`] a large set of OpenSearch's objects; [`schema`] checks a document against a JSON Schema.
 //! * [`scripted_http`] and [`scripted_kafka`] are servers that say exactly what a case wants.
 
 #![expect(
@@ -19,6 +19,7 @@
 pub mod authority;
 pub mod engine;
 pub mod fixture;
+pub mod fixture_set;
 pub mod grafana;
 pub mod http1;
 pub mod ism;
