@@ -151,7 +151,13 @@ impl<S> Kind for Documents<S> {
 
     fn check(&self) -> Vec<Problem> {
         let check = |object: &Rc<Object>| match object.value() {
-            Ok(value) => (self.row.check)(object, &value, &self.set),
+            Ok(value) => {
+                // A server may quote what it was sent.
+                for pointer in matching(self.row.secrets, &value) {
+                    hide_all(value.pointer(&pointer));
+                }
+                (self.row.check)(object, &value, &self.set)
+            }
             Err(failure) => vec![object.problem("", failure.message)],
         };
         self.want.iter().flat_map(check).collect()
@@ -214,6 +220,16 @@ impl<S> Kind for Documents<S> {
             exported.push(Exported { path, text, placeholders });
         }
         Ok(exported)
+    }
+}
+
+/// Hides every string of a value in every text from now on.
+pub fn hide_all(value: Option<&Value>) {
+    match value {
+        Some(Value::String(text)) => crate::secret::hide(text),
+        Some(Value::Array(items)) => items.iter().for_each(|item| hide_all(Some(item))),
+        Some(Value::Object(fields)) => fields.values().for_each(|field| hide_all(Some(field))),
+        _ => {}
     }
 }
 

@@ -1,7 +1,9 @@
 //! Runs a real program as its user would: a folder of files, an environment with nothing else in it, a deadline, and everything
-//! that it said. Only what a process shows is used; nothing is linked.
+//! that it said. Only what a process shows is used; nothing is linked. No run of any case may say a secret that it was given.
 
-use std::collections::BTreeMap;
+mod secrets;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
@@ -137,6 +139,8 @@ impl Sandbox {
             started,
             deadline: self.deadline,
             peak: 0,
+            secrets: secrets::given(&self.environment),
+            result: self.environment.get("RESULT_FILE").map(PathBuf::from),
         }
     }
 }
@@ -150,6 +154,8 @@ pub struct Running {
     started: Instant,
     deadline: Duration,
     peak: u64,
+    secrets: BTreeSet<String>,
+    result: Option<PathBuf>,
 }
 
 impl Running {
@@ -206,6 +212,12 @@ impl Running {
         };
         let elapsed = self.started.elapsed();
         let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
+        let result = self.result.as_ref().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+        for (place, text) in [("stdout", &stdout), ("stderr", &stderr), ("the result file", &result)] {
+            if let Some(secret) = secrets::sung(&self.secrets, text) {
+                panic!("{place} of `{}` holds the secret {secret:?}:\n{text}", self.command);
+            }
+        }
         Run { command: std::mem::take(&mut self.command), status, stdout, stderr, elapsed, peak_rss: self.peak }
     }
 

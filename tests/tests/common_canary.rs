@@ -8,6 +8,7 @@ use kit::grafana::{Effect, Fault};
 use kit::loki::Loki;
 use kit::sandbox::{Run, Sandbox};
 use kit::scripted_http::{Answer, Response, ScriptedHttp};
+use kit::servers::kafka::{Kafka, Listener, Version};
 use serde_json::json;
 
 /// Each secret contains it, so that one search finds any of them.
@@ -57,6 +58,26 @@ fn echo(status: u16) -> ScriptedHttp {
         let body = String::from_utf8_lossy(&request.body);
         let said = json!({"message": format!("no: {} {} {}", request.target, headers.join(", "), body), "error": {"reason": headers.join(", ")}});
         Answer::Say(Response::json(status, &said))
+    })
+}
+
+/// A cluster that is ready, and then says back whatever body it is sent.
+fn cluster_like(status: u16) -> ScriptedHttp {
+    ScriptedHttp::new(move |request, _| match (request.method.as_str(), request.path()) {
+        ("GET", "/") => Answer::json(
+            200,
+            &json!({"cluster_uuid": "c", "version": {"number": "3.4.0", "distribution": "opensearch"}}),
+        ),
+        ("GET", "/_cluster/health") => Answer::json(
+            200,
+            &json!({"status": "green", "number_of_data_nodes": 1, "discovered_cluster_manager": true}),
+        ),
+        ("GET", _) => Answer::json(200, &json!({})),
+        ("POST", path) if path.ends_with("/_simulate") => Answer::json(200, &json!({})),
+        _ => {
+            let body = String::from_utf8_lossy(&request.body).into_owned();
+            Answer::json(status, &json!({"message": body, "error": {"reason": body}}))
+        }
     })
 }
 
@@ -151,7 +172,8 @@ fn what_files_take_from_the_environment() {
         for command in ["plan", "apply", "apply"] {
             let (server, loki) = (grafana(), Loki::new());
             if let Some(status) = fault {
-                let words = format!(r#"{{"message":"cannot use {CANARY}-header for {CANARY}-from-file"}}"#);
+                let words =
+                    format!(r#"{{"message":"cannot use {CANARY}-header for {CANARY}-from-file, nor {CANARY}-plain"}}"#);
                 server.fault(Fault::on("POST", "/api/datasources", Effect::Answer(status, words)));
             }
             let sandbox = grafana_init(&server.url()).config(&[(
@@ -176,6 +198,35 @@ fn what_files_take_from_the_environment() {
     }
 }
 
+/// A Grafana that quotes the contact point that it refuses.
+#[test]
+fn contact_points_of_grafana() {
+    let (gateway, path) = (echo(202), "/api/v1/provisioning/contact-points");
+    for status in [400, 500] {
+        let (server, loki) = (grafana(), Loki::new());
+        let words = format!(r#"{{"message":"cannot use https://h/{CANARY}-hook nor {CANARY}-password"}}"#);
+        server.fault(Fault::on("POST", path, Effect::Answer(status, words)));
+        let sandbox = Sandbox::new("grafana-init")
+            .env("GRAFANA_URL", server.url())
+            .env("GRAFANA_USERNAME", "admin")
+            .env("GRAFANA_PASSWORD", "admin")
+            .config(&[(
+                "contact_points/both.json",
+                json!([
+                    {"name": "both", "uid": "one", "type": "slack", "settings": {"url": format!("https://h/{CANARY}-hook")}},
+                    {"name": "both", "uid": "two", "type": "webhook",
+                        "settings": {"url": "http://h", "username": "u", "password": format!("{CANARY}-password")}},
+                ]),
+            )]);
+        let sandbox = loud(sandbox, &loki, &gateway, "json").env("WAIT_TIMEOUT", "10s");
+        for (command, code) in [("plan", 2), ("apply", 1)] {
+            let run = sandbox.run(&[command]);
+            run.expect_code(code);
+            all_silent(&sandbox, &run, &loki, &gateway);
+        }
+    }
+}
+
 #[test]
 fn exports() {
     let server = grafana();
@@ -191,6 +242,102 @@ fn exports() {
     run.expect_code(0);
     assert!(sandbox.path("out/files").read_dir().is_ok_and(|mut files| files.next().is_some()), "{run}");
     all_silent(&sandbox, &run, &loki, &gateway);
+}
+
+/// Passwords of users, good ones, wrong ones and ones that the broker refuses; what was set is neither told nor exported.
+#[test]
+fn users_of_kafka() {
+    let kafka = Kafka::shared(Version::V4_3);
+    let (loki, gateway) = (Loki::new(), echo(202));
+    let login = |sandbox: Sandbox| {
+        sandbox
+            .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_on(Listener::Sasl))
+            .env("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
+            .env("KAFKA_SASL_MECHANISM", "PLAIN")
+            .env("KAFKA_USERNAME", "admin")
+            .env("WAIT_TIMEOUT", "20s")
+    };
+    let sandbox = Sandbox::new("k-init").config(&[
+        ("users/canary-plain.json", json!({"password": format!("{CANARY}-plain")})),
+        ("users/canary-env.json", json!({"password": "$__env{APP_PASSWORD}", "mechanisms": ["SCRAM-SHA-256"]})),
+    ]);
+    let mut sandbox = login(loud(sandbox, &loki, &gateway, "json"))
+        .env("KAFKA_PASSWORD", "admin-secret")
+        .env("APP_PASSWORD", format!("{CANARY}-one"));
+    for (password, command, code) in
+        [("one", "plan", 2), ("one", "apply", 0), ("one", "apply", 0), ("two", "plan", 2), ("two", "apply", 0)]
+    {
+        sandbox.set("APP_PASSWORD", format!("{CANARY}-{password}"));
+        let run = sandbox.run(&[command]);
+        run.expect_code(code);
+        all_silent(&sandbox, &run, &loki, &gateway);
+    }
+    let run = sandbox.run(&["export", "out/files"]);
+    run.expect_code(0);
+    assert!(sandbox.path("out/files").read_dir().is_ok_and(|mut files| files.next().is_some()), "{run}");
+    all_silent(&sandbox, &run, &loki, &gateway);
+    sandbox.set("KAFKA_PASSWORD", format!("{CANARY}-wrong"));
+    let run = sandbox.run(&["apply"]);
+    run.expect_code(1);
+    all_silent(&sandbox, &run, &loki, &gateway);
+}
+
+/// A Java client's properties and a token that is no token.
+#[test]
+fn client_properties_and_tokens_of_kafka() {
+    let (loki, gateway) = (Loki::new(), echo(202));
+    let kafka = Kafka::shared(Version::V4_3).bootstrap_on(Listener::Sasl);
+    let module = "org.apache.kafka.common.security.plain.PlainLoginModule";
+    let jaas = |rest: &str| {
+        format!("security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config={module} {rest}\n")
+    };
+    for properties in [
+        jaas(&format!("required username=\"admin\" password=\"{CANARY}-jaas\";")),
+        jaas(&format!("required username=\"admin\" password=\"{CANARY}-unended")),
+        jaas(&format!("required username=\"admin\" pasword=\"{CANARY}-mistyped\";")),
+        format!("ssl.key.password={CANARY}-key\nssl.keystore.password={CANARY}-store\nno.such.setting=1\n"),
+    ] {
+        let sandbox = loud(Sandbox::new("k-init"), &loki, &gateway, "json").env("KAFKA_BOOTSTRAP_SERVERS", &kafka);
+        let file = sandbox.path("client.properties");
+        std::fs::write(&file, &properties).expect("our own folder");
+        let run = sandbox.env("KAFKA_CLIENT_CONFIG", file.display().to_string()).run(&["wait"]);
+        run.expect_code(1);
+        silent_run(&run);
+    }
+    let sandbox = loud(Sandbox::new("k-init"), &loki, &gateway, "json")
+        .env("KAFKA_BOOTSTRAP_SERVERS", &kafka)
+        .env("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
+        .env("KAFKA_SASL_MECHANISM", "OAUTHBEARER")
+        .env("KAFKA_TOKEN", format!("{CANARY}.{CANARY}.{CANARY}"));
+    let run = sandbox.run(&["wait"]);
+    run.expect_code(1);
+    all_silent(&sandbox, &run, &loki, &gateway);
+}
+
+/// A cluster that is ready and then says back every body that it is sent.
+#[test]
+fn users_and_repositories_of_opensearch() {
+    let (loki, gateway) = (Loki::new(), echo(202));
+    for status in [200, 400, 403, 500] {
+        let ready = cluster_like(status);
+        let sandbox = os_init(&ready.url()).config(&[
+            ("internal_users/canary.json", json!({"password": format!("{CANARY}-password"), "backend_roles": ["a"]})),
+            ("internal_users/hashed.json", json!({"hash": format!("$2y$12${CANARY}")})),
+            (
+                "snapshot_repositories/s3.json",
+                json!({"type": "s3", "settings": {"bucket": "b", "secret_key": format!("{CANARY}-s3")}}),
+            ),
+        ]);
+        for command in ["plan", "apply"] {
+            let sandbox = loud(os_init(&ready.url()), &loki, &gateway, "json").config_from(&sandbox.config_dir());
+            let run = sandbox.env("WAIT_TIMEOUT", "10s").run(&[command]);
+            assert_ne!(run.code(), Some(0), "{run}");
+            silent_run(&run);
+            silent("what Loki keeps", &loki.lines().join("\n"));
+        }
+        let told = ready.log().iter().any(|request| String::from_utf8_lossy(&request.body).contains(CANARY));
+        assert!(told, "no secret came as far as the cluster");
+    }
 }
 
 #[test]

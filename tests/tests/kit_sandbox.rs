@@ -51,6 +51,19 @@ fn a_program_that_hangs_is_killed_and_shown() {
 }
 
 #[test]
+#[should_panic(expected = "stderr of `/bin/sh -c echo given-away >&2` holds the secret \"given-away\"")]
+fn a_secret_of_the_environment_that_is_said_fails_the_case() {
+    shell().env("KAFKA_PASSWORD", "given-away").run(&["-c", "echo given-away >&2"]);
+}
+
+#[test]
+#[should_panic(expected = "holds the secret \"kept-in-a-body\"")]
+fn a_secret_of_a_body_that_is_said_fails_the_case() {
+    let body = json!({"name": "a", "secureJsonData": {"key": ["kept-in-a-body"]}});
+    shell().config(&[("datasources/a.json", body)]).run(&["-c", "cat $CONFIG_DIR/datasources/a.json"]);
+}
+
+#[test]
 fn signals_arrive_and_their_end_is_told() {
     let sandbox = shell();
     let mut running = sandbox.spawn(&["-c", "trap 'exit 143' TERM; echo ready >&2; while :; do sleep 0.01; done"]);
