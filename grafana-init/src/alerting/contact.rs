@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use common::change::{Change, Difference, Failure, Shown};
 use common::diff::{Writing, diff};
-use common::document::{Have, Held, Meta, Row};
+use common::document::{Have, Held, Meta, Row, hide_all};
 use common::files::{Object, Problem, Set};
 use common::http::{Call, LIST_LIMIT};
 use serde_json::{Map, Value, json};
@@ -91,6 +91,47 @@ fn decrypted(scope: &Scope) -> Result<BTreeMap<String, Value>, Failure> {
         }
     }
     Ok(clear)
+}
+
+/// Settings that are secrets, of whatever type of integration; the address is one for the types whose token stands in it.
+const SECRET_SETTINGS: [&str; 19] = [
+    "access_key",
+    "apiKey",
+    "apiToken",
+    "api_secret",
+    "api_token",
+    "apikey",
+    "authorization_credentials",
+    "basicAuthPassword",
+    "bot_token",
+    "bottoken",
+    "clientKey",
+    "client_secret",
+    "integrationKey",
+    "password",
+    "secret",
+    "secret_key",
+    "sessionToken",
+    "token",
+    "userKey",
+];
+const SECRET_ADDRESS: [&str; 7] = ["dingding", "discord", "googlechat", "slack", "teams", "victorops", "wecom"];
+
+/// A server may quote what it refuses.
+fn hide_secrets(settings: &Value, kind: &str) {
+    match settings {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                if SECRET_SETTINGS.contains(&key.as_str()) || (key == "url" && SECRET_ADDRESS.contains(&kind)) {
+                    hide_all(Some(value));
+                } else {
+                    hide_secrets(value, kind);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| hide_secrets(item, kind)),
+        _ => {}
+    }
 }
 
 /// Puts clear values where the list is redacted. They are hidden from every text from now on.
@@ -263,6 +304,7 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
         if !one["settings"].is_object() {
             problems.push(object.problem("", "an integration needs settings"));
         }
+        hide_secrets(&one["settings"], one["type"].as_str().unwrap_or_default());
         if one["settings"].to_string().contains(REDACTED) {
             let text = "[REDACTED] stands for a secret that was not exported: put $__env{NAME} or $__file{/path} there";
             problems.push(object.problem("/settings", text));
