@@ -16,7 +16,7 @@ use kafka_protocol::messages::{CreateAclsRequest, DescribeAclsRequest};
 
 use crate::cluster::{Cluster, Node, repeat};
 use crate::error::{self, code};
-use crate::resource::{Answered, Batch, CLUSTER, Resource, declared, warn_notes};
+use crate::resource::{Answered, Batch, CLUSTER, Resource, declared};
 use crate::wire;
 
 mod binding;
@@ -95,11 +95,6 @@ impl Resource for Acls {
             Planned::new(ObjectId::new(KIND, &want.principal), Ok(change))
         });
         Ok(planned.collect())
-    }
-
-    fn preflight(&self, cluster: &mut Cluster, planned: &[Planned]) -> Vec<Problem> {
-        warn_notes(cluster, planned);
-        Vec::new()
     }
 
     fn write(&mut self, cluster: &mut Cluster, todo: &[&Planned]) -> Vec<Result<(), Failure>> {

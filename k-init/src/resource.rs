@@ -21,8 +21,10 @@ pub(crate) trait Resource: Sync {
     /// Compares what is declared with what this broker says; with `only`, no more than those, as another broker than the first sees them.
     fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned>, Failure>;
 
-    /// Asks without writing whether the broker would take it.
-    fn preflight(&self, cluster: &mut Cluster, planned: &[Planned]) -> Vec<Problem>;
+    /// Asks without writing whether the broker would take it, where it can be asked.
+    fn preflight(&self, _: &mut Cluster, _: &[Planned]) -> Vec<Problem> {
+        Vec::new()
+    }
 
     fn write(&mut self, cluster: &mut Cluster, todo: &[&Planned]) -> Vec<Result<(), Failure>>;
 
@@ -207,15 +209,6 @@ impl Answered {
 /// Whether anything of an object's plan is to be written, and what.
 pub(crate) fn to_write(planned: &Planned) -> Option<&Change> {
     planned.verdict.as_ref().ok().filter(|change| change.writes())
-}
-
-/// Warns of what a person should know though it is no difference.
-pub(crate) fn warn_notes(cluster: &mut Cluster, planned: &[Planned]) {
-    for planned in planned {
-        for note in planned.verdict.iter().flat_map(|change| &change.notes) {
-            cluster.warn(&format!("{}: {note}", planned.id));
-        }
-    }
 }
 
 /// What the broker refused of what it was asked to validate.

@@ -26,7 +26,7 @@ use serde_json::{Map, Value, json};
 use crate::cluster::{Cluster, Node};
 use crate::config::{self, Held, Resource as ConfigResource};
 use crate::error::{self, Right};
-use crate::resource::{Batch, Resource, declared, refused, to_write, warn_notes};
+use crate::resource::{Batch, Resource, declared, refused, to_write};
 use crate::wire;
 
 mod request;
@@ -225,7 +225,6 @@ impl Resource for Topics {
     }
 
     fn preflight(&self, cluster: &mut Cluster, planned: &[Planned]) -> Vec<Problem> {
-        warn_notes(cluster, planned);
         let todo: Vec<&Planned> = planned.iter().filter(|planned| to_write(planned).is_some()).collect();
         let chunks = todo.chunks(1000);
         chunks.flat_map(|chunk| refused(chunk.iter().copied(), self.send(cluster, chunk, true))).collect()

@@ -13,7 +13,10 @@ pub fn terminal(text: &str) -> String {
     let rows: Vec<Vec<Cell>> = text.lines().flat_map(|line| wrapped(cells(line.trim_end_matches('\r')))).collect();
     let mut body = String::new();
     for (number, row) in (1_u16..).zip(&rows) {
-        body += &format!("<text x=\"{MARGIN}\" y=\"{:.1}\">", MARGIN + LINE * f64::from(number) - 4.0);
+        body += &format!(
+            "<text xml:space=\"preserve\" x=\"{MARGIN}\" y=\"{:.1}\">",
+            MARGIN + LINE * f64::from(number) - 4.0
+        );
         for run in row.chunk_by(|left, right| left.style == right.style) {
             // Spaces in a row are shown as one by what knows no `white-space`.
             let text = escaped(&run.iter().map(|cell| cell.glyph).collect::<String>()).replace(' ', "\u{a0}");
