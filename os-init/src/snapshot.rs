@@ -20,12 +20,19 @@ use crate::document::{by_name, list, number, object_of, remove, text, wanted};
 use crate::normal::{drop_defaults, each, flatten, nest};
 
 pub(crate) fn read_repositories(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    cluster.list("/_snapshot")?.map_or_else(|| Ok(Held::new()), |body| by_name(&body, objects))
+    let Some(body) = cluster.list("/_snapshot")? else { return Ok(Held::new()) };
+    let mut held = by_name(&body, objects)?;
+    for have in held.values_mut() {
+        have.meta = have.value()?["settings"].take();
+    }
+    Ok(held)
 }
 
 pub(crate) fn normal_repository(body: &mut Value) {
     if let Some(settings) = body.get_mut("settings") {
-        *settings = nest(flatten(settings, ""));
+        let mut flat = flatten(settings, "");
+        flat.retain(|_, value| !value.is_null());
+        *settings = nest(flat);
     }
     if let Some(fields) = body.as_object_mut() {
         fields.retain(|key, value| key != "uuid" && key != "generation" && !crate::normal::is_empty(value));
@@ -43,10 +50,13 @@ pub(crate) fn check_repository(object: &Object, body: &Value, _: &Set) -> Vec<Pr
 pub(crate) fn write_repository(
     cluster: &Cluster,
     object: &Object,
-    want: Value,
-    _: Option<&Meta>,
+    mut want: Value,
+    have: Option<&Meta>,
 ) -> Result<(), Failure> {
     let name = part(&object.id.name);
+    if let Some(Meta { meta }) = have {
+        unset(&mut want, meta);
+    }
     let query = format!("{}&timeout={}", cluster.bounded(), cluster.patience());
     let failure = match cluster.put(&format!("/_snapshot/{name}{query}"), &want) {
         Ok(_) => return Ok(()),
@@ -54,6 +64,15 @@ pub(crate) fn write_repository(
         Err(failure) => return Err(failure),
     };
     verify(cluster, &name, failure)
+}
+
+/// Names what is to go as null: 3.4 keeps a setting that the new body only leaves out, where all that changed could be changed while in use.
+fn unset(want: &mut Value, have: &Value) {
+    let wanted = flatten(&want["settings"], "");
+    let gone = flatten(have, "").into_keys().filter(|name| !wanted.contains_key(name));
+    for name in gone {
+        want["settings"][name] = Value::Null;
+    }
 }
 
 /// The repository is there and does not work: a share that is being mounted, perhaps. Asks a few times more.
@@ -248,6 +267,16 @@ mod tests {
             assert!(duration(lossy).is_err(), "{lossy}");
         }
         assert!(duration("36h").is_err_and(|why| why.contains("1d or 2d")));
+    }
+
+    #[test]
+    fn what_leaves_a_repository_is_named() {
+        let mut want = json!({"type": "fs", "settings": {"location": "/r"}});
+        unset(&mut want, &json!({"location": "/r", "chunk_size": "1gb", "compress": null}));
+        assert_eq!(want["settings"], json!({"location": "/r", "chunk_size": null, "compress": null}));
+        let mut shown = want;
+        normal_repository(&mut shown);
+        assert_eq!(shown, json!({"type": "fs", "settings": {"location": "/r"}}));
     }
 
     #[test]
