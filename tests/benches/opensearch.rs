@@ -13,7 +13,7 @@ use kit::servers::opensearch::{OpenSearch, Variant};
 use serde_json::{Value, json};
 
 /// Pairs that are measured, after one that warms the node up.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 fn main() {
     for variant in Variant::usable(&[Variant::Security2, Variant::Security3]) {
