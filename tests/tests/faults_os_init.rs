@@ -18,6 +18,7 @@ fn policy(description: &str) -> Value {
     json!({"policy": {"description": description, "default_state": "a", "states": [{"name": "a"}]}})
 }
 
+/// Acceptance scenario 4, commit then drop.
 #[test]
 fn a_write_whose_answer_is_lost_is_looked_up_and_not_repeated() {
     for variant in Variant::usable(&[Variant::Security2, Variant::Security3]) {
@@ -59,34 +60,38 @@ fn a_write_whose_answer_is_lost_is_looked_up_and_not_repeated() {
     }
 }
 
+/// Acceptance scenario 3, ISM conflicts: read again and written; not written again when somebody else wrote just that.
 #[test]
 fn a_policy_that_moved_between_read_and_write_is_read_again() {
-    let node = OpenSearch::shared(Variant::Core2);
-    let front = Arc::new(IsmFront::of(node));
-    let proxy = HttpProxy::to(&front.url());
-    let sandbox = Sandbox::new("os-init").env("OPENSEARCH_URL", proxy.url());
-    sandbox.write("ism_policies/moved.json", policy("one").to_string());
-    sandbox.run(&[]).expect_code(0);
-    sandbox.write("ism_policies/moved.json", policy("two").to_string());
-    let (quicker, done) = (Arc::clone(&front), AtomicBool::new(false));
-    proxy.rule(move |request, _| {
-        if request.method == "PUT" && !done.swap(true, Ordering::SeqCst) {
-            quicker.bump("moved");
+    for variant in Variant::usable(&[Variant::Core2, Variant::Core3]) {
+        let node = OpenSearch::shared(variant);
+        let front = Arc::new(IsmFront::of(node));
+        let proxy = HttpProxy::to(&front.url());
+        let sandbox = Sandbox::new("os-init").env("OPENSEARCH_URL", proxy.url());
+        sandbox.write("ism_policies/moved.json", policy("one").to_string());
+        sandbox.run(&[]).expect_code(0);
+        for (description, same) in [("two", false), ("three", true)] {
+            sandbox.write("ism_policies/moved.json", policy(description).to_string());
+            let (quicker, done) = (Arc::clone(&front), AtomicBool::new(false));
+            proxy.rule(move |request, _| {
+                if request.method == "PUT" && !done.swap(true, Ordering::SeqCst) {
+                    if same { quicker.overtake("moved", &policy(description)) } else { quicker.bump("moved") }
+                }
+                Verdict::Pass
+            });
+            proxy.clear();
+            let run = sandbox.run(&[]);
+            run.expect_code(0);
+            let log = proxy.log();
+            let puts = log.iter().filter(|exchange| exchange.request.method == "PUT");
+            let statuses: Vec<Option<u16>> = puts.map(|exchange| exchange.status).collect();
+            let wanted: &[Option<u16>] = if same { &[Some(409)] } else { &[Some(409), Some(200)] };
+            assert_eq!(statuses, wanted, "{run}");
         }
-        Verdict::Pass
-    });
-    proxy.clear();
-    let run = sandbox.run(&[]);
-    run.expect_code(0);
-    let statuses: Vec<Option<u16>> = proxy
-        .log()
-        .iter()
-        .filter(|exchange| exchange.request.method == "PUT")
-        .map(|exchange| exchange.status)
-        .collect();
-    assert_eq!(statuses, [Some(409), Some(200)], "{run}");
+    }
 }
 
+/// Acceptance scenario 9, concurrent twins; the rotated password is in `os_init_security`.
 #[test]
 fn two_at_once_on_an_empty_cluster_both_succeed() {
     for variant in Variant::usable(&[Variant::Security2, Variant::Security3]) {
@@ -134,6 +139,7 @@ fn two_at_once_on_an_empty_cluster_both_succeed() {
     }
 }
 
+/// Acceptance scenario 5, cold start, said by a proxy; the real start is `val_spc_102` in `os_init_main`.
 #[test]
 fn everything_that_a_starting_cluster_says_is_waited_out() {
     let node = OpenSearch::shared(Variant::Core2);
@@ -167,6 +173,7 @@ fn everything_that_a_starting_cluster_says_is_waited_out() {
     assert!(proxy.requests() > 10, "{run}");
 }
 
+/// Acceptance scenario 5, too short a wait.
 #[test]
 fn a_wait_that_is_too_short_names_the_last_cause() {
     let server =
@@ -177,6 +184,7 @@ fn a_wait_that_is_too_short_names_the_last_cause() {
     assert_eq!(run.field("exit_reason"), "wait_timeout");
 }
 
+/// Acceptance scenario 6, one node and a replica.
 #[test]
 fn one_node_with_a_replica_is_ready_at_yellow_and_says_why_it_is_not_green() {
     for variant in Variant::usable(&[Variant::Core2, Variant::Core3]) {
@@ -194,6 +202,7 @@ fn one_node_with_a_replica_is_ready_at_yellow_and_says_why_it_is_not_green() {
     }
 }
 
+/// Acceptance scenario 10, the disk-block variant.
 #[test]
 fn a_create_index_block_that_lifts_is_waited_out() {
     for variant in Variant::usable(&[Variant::Core2, Variant::Core3]) {
@@ -216,22 +225,25 @@ fn a_create_index_block_that_lifts_is_waited_out() {
     }
 }
 
+/// Acceptance scenario 10, indices that are refused.
 #[test]
 fn indices_that_ism_refuses_are_listed() {
-    let node = OpenSearch::shared(Variant::Core2);
-    let front = IsmFront::of(node);
-    let proxy = HttpProxy::to(&front.url());
-    node.put("/refused-1", &json!({"settings": {"number_of_replicas": 0}}));
-    let answer = json!({"updated_indices": 0, "failures": true, "failed_indices": [{"index_name": "refused-1", "index_uuid": "u", "reason": "This index is closed"}]});
-    proxy.rule(move |request, _| {
-        if request.path().contains("/_ism/add/") {
-            Verdict::Answer(Response::json(200, &answer))
-        } else {
-            Verdict::Pass
-        }
-    });
-    let sandbox = Sandbox::new("os-init").env("OPENSEARCH_URL", proxy.url());
-    sandbox.write("ism_policies/refusing.json", policy("d").to_string());
-    sandbox.write("ism_attachments/refusing.json", json!({"indices": ["refused-*"]}).to_string());
-    sandbox.run(&[]).expect_code(1).expect_stderr("not for these indices: refused-1 (This index is closed)");
+    for variant in Variant::usable(&[Variant::Core2, Variant::Core3]) {
+        let node = OpenSearch::shared(variant);
+        let front = IsmFront::of(node);
+        let proxy = HttpProxy::to(&front.url());
+        node.put("/refused-1", &json!({"settings": {"number_of_replicas": 0}}));
+        let answer = json!({"updated_indices": 0, "failures": true, "failed_indices": [{"index_name": "refused-1", "index_uuid": "u", "reason": "This index is closed"}]});
+        proxy.rule(move |request, _| {
+            if request.path().contains("/_ism/add/") {
+                Verdict::Answer(Response::json(200, &answer))
+            } else {
+                Verdict::Pass
+            }
+        });
+        let sandbox = Sandbox::new("os-init").env("OPENSEARCH_URL", proxy.url());
+        sandbox.write("ism_policies/refusing.json", policy("d").to_string());
+        sandbox.write("ism_attachments/refusing.json", json!({"indices": ["refused-*"]}).to_string());
+        sandbox.run(&[]).expect_code(1).expect_stderr("not for these indices: refused-1 (This index is closed)");
+    }
 }

@@ -125,10 +125,12 @@ fn every_edited_leaf_is_one_write_and_putting_it_back_is_one_more() {
             front.proxy().clear();
             let run = sandbox.run(&[]);
             expect_writes(&front, &run, names(&wanted), &format!("edit {round}"));
-            front.proxy().clear();
-            let run = sandbox.run(&[]);
-            run.expect_code(0);
-            assert_eq!(front.proxy().writes(), [""; 0], "edit {round} has settled: {run}");
+            if round == 0 {
+                front.proxy().clear();
+                let run = sandbox.run(&[]);
+                run.expect_code(0);
+                assert_eq!(front.proxy().writes(), [""; 0], "edit {round} has settled: {run}");
+            }
             for (path, body, _) in &wanted {
                 sandbox.write(path, body.to_string());
             }

@@ -22,6 +22,7 @@ fn run(front: &IsmFront, files: &[(&str, Value)]) -> Run {
     Sandbox::new("os-init").config(files).env("OPENSEARCH_URL", front.url()).run(&[])
 }
 
+/// Acceptance scenario 10, late policy. While the attachment settles, no other kind is read again.
 #[test]
 fn a_late_policy_is_attached_and_its_change_moves_only_its_own_indices() {
     for variant in Variant::usable(&CORES) {
@@ -50,6 +51,9 @@ fn a_late_policy_is_attached_and_its_change_moves_only_its_own_indices() {
             ["PUT /_plugins/_ism/policies/mine", "POST /_plugins/_ism/add/late-1"],
             "{attached}"
         );
+        let lists = |path| front.proxy().log().iter().filter(|asked| asked.request.path() == path).count();
+        // Read, pre-flight, read back; then only the attachment is polled.
+        assert!(lists("/_plugins/_ism/policies") <= 3, "{attached}");
         assert_eq!(front.policy_of("late-1").as_deref(), Some("mine"));
         assert_eq!(front.policy_of("late-2").as_deref(), Some("other"), "left alone");
         assert_eq!((front.policy_of("other-1"), front.policy_of(".late-dot")), (None, None));

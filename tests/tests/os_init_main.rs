@@ -60,6 +60,7 @@ fn sandbox(url: &str, files: &[(String, Value)]) -> Sandbox {
     sandbox
 }
 
+/// Acceptance scenario 1, second run, in short; with every kind in `faults_os_init_edits`.
 #[test]
 fn val_spc_101_a_second_run_exits_0_and_writes_nothing() {
     for variant in Variant::usable(&CORES) {
@@ -82,6 +83,7 @@ fn val_spc_101_a_second_run_exits_0_and_writes_nothing() {
     }
 }
 
+/// Acceptance scenario 5, cold start.
 #[test]
 fn val_spc_102_started_first_it_waits_for_the_server_and_succeeds() {
     for variant in Variant::usable(&Variant::ALL) {
@@ -125,6 +127,7 @@ fn val_spc_103_after_exit_0_each_declared_resource_answers_200() {
     }
 }
 
+/// Acceptance scenario 2, edit detection, in short; every file of a large set in `faults_os_init_edits`.
 #[test]
 fn one_edit_is_one_write_and_restoring_it_is_one_more() {
     for variant in Variant::usable(&CORES) {
@@ -208,6 +211,7 @@ fn settings_mappings_and_aliases_of_an_index_change_in_place() {
     }
 }
 
+/// Acceptance scenario 8, immutable change.
 #[test]
 fn what_an_index_keeps_for_good_is_drift_and_nothing_is_written() {
     for variant in Variant::usable(&CORES) {
@@ -245,6 +249,7 @@ fn what_an_index_keeps_for_good_is_drift_and_nothing_is_written() {
     }
 }
 
+/// Acceptance scenario 7, rolled-over alias.
 #[test]
 fn a_series_that_has_rolled_over_is_satisfied() {
     for variant in Variant::usable(&CORES) {
@@ -267,6 +272,7 @@ fn a_series_that_has_rolled_over_is_satisfied() {
     }
 }
 
+/// Acceptance scenario 7, an index that has the alias's name.
 #[test]
 fn an_index_of_the_aliass_name_is_explained() {
     for variant in Variant::usable(&CORES) {

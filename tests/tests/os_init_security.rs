@@ -15,6 +15,7 @@ fn sandbox(url: &str, files: &[(&str, Value)]) -> Sandbox {
         .env("OPENSEARCH_PASSWORD", OpenSearch::ADMIN.1)
 }
 
+/// Acceptance scenario 9, rotated password.
 #[test]
 fn a_rotated_secret_is_one_write_and_other_users_are_left() {
     for variant in Variant::usable(&SECURED) {

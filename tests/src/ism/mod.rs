@@ -89,6 +89,14 @@ impl IsmFront {
         lock(&self.state).bump(policy);
     }
 
+    /// Makes another client's write of a policy come between, with a body of its own.
+    pub fn overtake(&self, policy: &str, body: &Value) {
+        let mut state = lock(&self.state);
+        let stored = policy::stored(policy, body, state.release).expect("the other client's policy is a good one");
+        state.bump(policy);
+        state.policies.get_mut(policy).expect("the policy is there").body = stored;
+    }
+
     /// The policy of an index, whether it is shown already or not.
     pub fn policy_of(&self, index: &str) -> Option<String> {
         lock(&self.state).attached.get(index).map(|(policy, _)| policy.clone())
