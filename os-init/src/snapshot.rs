@@ -4,8 +4,6 @@
 //! A policy's durations are stored as the server prints them, in its largest unit with one decimal: 36h becomes "1.5d", which it cannot read
 //! back, and from then on neither the policy nor the list. So such durations are refused before anything is sent.
 
-#![expect(clippy::needless_pass_by_value, reason = "a row's write is given the body for good")]
-
 use std::rc::Rc;
 
 use common::change::{Change, Class, Failure, ObjectId};
