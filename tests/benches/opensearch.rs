@@ -45,7 +45,9 @@ fn measure(variant: Variant) {
             .config(&files(&name))
             .env("OPENSEARCH_URL", front.url())
             .env("OPENSEARCH_USERNAME", OpenSearch::ADMIN.0)
-            .env("OPENSEARCH_PASSWORD", OpenSearch::ADMIN.1);
+            .env("OPENSEARCH_PASSWORD", OpenSearch::ADMIN.1)
+            .env("APPLY_TIMEOUT", "5m")
+            .deadline(Duration::from_mins(6));
         front.proxy().clear();
         let first = sandbox.run(&[]);
         first.expect_code(0);
