@@ -102,14 +102,18 @@ fn two_at_once_on_an_empty_cluster_both_succeed() {
                 .env("OPENSEARCH_URL", front.url())
                 .env("OPENSEARCH_USERNAME", OpenSearch::ADMIN.0)
                 .env("OPENSEARCH_PASSWORD", OpenSearch::ADMIN.1)
-                .deadline(Duration::from_secs(110))
-                .env("APPLY_TIMEOUT", "100s");
+                .deadline(Duration::from_mins(4))
+                .env("APPLY_TIMEOUT", "220s");
             for number in 0..15 {
                 let name = format!("twin-{number:02}.json");
                 sandbox
                     .write(&format!("roles/{name}"), json!({"cluster_permissions": ["cluster_monitor"]}).to_string());
                 sandbox.write(&format!("tenants/{name}"), json!({"description": "d"}).to_string());
                 sandbox.write(&format!("roles_mapping/{name}"), json!({"backend_roles": ["b"]}).to_string());
+                sandbox.write(
+                    &format!("internal_users/{name}"),
+                    json!({"password": format!("Granite-Otter-{number}-x!")}).to_string(),
+                );
                 sandbox.write(
                     &format!("index_templates/{name}"),
                     json!({"index_patterns": [format!("tw{number:02}-*")]}).to_string(),
@@ -128,6 +132,7 @@ fn two_at_once_on_an_empty_cluster_both_succeed() {
                 "_plugins/_security/api/roles",
                 "_plugins/_security/api/tenants",
                 "_plugins/_security/api/rolesmapping",
+                "_plugins/_security/api/internalusers",
                 "_index_template",
             ] {
                 assert_eq!(node.curl("GET", &format!("/{api}/twin-{number:02}"), None).0, 200, "{api} {number}");
