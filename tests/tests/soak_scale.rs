@@ -1,9 +1,8 @@
-//! Large sets: thousands of topics, templates and dashboards, in bounded memory, and nothing to write the second time.
+//! Large sets: thousands of topics and templates (dashboards are in `soak_grafana`), in bounded memory, and nothing to write the second time.
 //! Times are printed, not judged; the program's own `APPLY_TIMEOUT` is the only clock.
 
 use std::io::Write as _;
 
-use kit::grafana::{Grafana, Options, Profile};
 use kit::sandbox::{Run, Sandbox};
 use kit::servers::kafka::{Kafka, Version};
 use kit::servers::opensearch::{OpenSearch, Variant};
@@ -66,26 +65,5 @@ fn two_thousand_templates() {
         }
         let second = twice(&sandbox, count, "component templates");
         assert!(second.count("requests") < 12, "requests do not grow with the number of templates\n{second}");
-    }
-}
-
-#[test]
-fn two_thousand_dashboards() {
-    let grafana = Grafana::start(Profile::V12, Options::default());
-    for count in [1000, 2000] {
-        let sandbox = Sandbox::new("grafana-init")
-            .env("GRAFANA_URL", grafana.url())
-            .env("GRAFANA_USERNAME", "admin")
-            .env("GRAFANA_PASSWORD", "admin")
-            .env("APPLY_TIMEOUT", "10m")
-            .deadline(std::time::Duration::from_mins(15));
-        let panels: Vec<Value> = (1..=20)
-            .map(|id| json!({"id": id, "type": "timeseries", "title": format!("panel {id}"), "gridPos": {"x": 0, "y": id, "w": 12, "h": 8}, "targets": []}))
-            .collect();
-        for n in 0..count {
-            let body = json!({"uid": format!("scale-{n:04}"), "title": format!("Scale {n}"), "schemaVersion": 39, "panels": panels});
-            sandbox.write(&format!("dashboards/Team {}/{n:04}.json", n % 30), body.to_string());
-        }
-        twice(&sandbox, count, "dashboards");
     }
 }
