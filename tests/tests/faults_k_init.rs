@@ -249,35 +249,37 @@ fn all_there(kafka: &Kafka, tags: &[String]) {
 /// Scenario 4, a lost reply, for each kind of write in turn.
 #[test]
 fn scenario_04_the_answer_to_any_write_may_be_lost() {
-    let kafka = Kafka::shared(Version::V4_3);
-    let proxy = KafkaProxy::to(&kafka.bootstrap());
-    let mut tags = Vec::new();
-    for key in [
-        ApiKey::CreateTopics,
-        ApiKey::CreatePartitions,
-        ApiKey::IncrementalAlterConfigs,
-        ApiKey::AlterUserScramCredentials,
-        ApiKey::CreateAcls,
-        ApiKey::AlterClientQuotas,
-        ApiKey::Produce,
-    ] {
-        let tag = format!("lost{key:?}");
-        let sandbox = all_kinds(kafka, &proxy.bootstrap(), &tag);
-        let spoilt = AtomicBool::new(false);
-        proxy.rule(move |seen| {
-            let now = seen.writes && seen.head.key == key as i16 && !spoilt.swap(true, Ordering::SeqCst);
-            if now { Verdict::DropAnswer } else { Verdict::Pass }
-        });
-        let run = sandbox.run(&[]);
-        run.expect_code(0);
-        assert_eq!(run.count("failed"), 0, "{key:?}\n{run}");
-        proxy.pass();
-        let again = sandbox.run(&[]);
-        again.expect_code(0);
-        assert_eq!(again.count("writes"), 0, "{key:?}\n{again}");
-        tags.push(tag);
+    for version in Version::ALL {
+        let kafka = Kafka::shared(version);
+        let proxy = KafkaProxy::to(&kafka.bootstrap());
+        let mut tags = Vec::new();
+        for key in [
+            ApiKey::CreateTopics,
+            ApiKey::CreatePartitions,
+            ApiKey::IncrementalAlterConfigs,
+            ApiKey::AlterUserScramCredentials,
+            ApiKey::CreateAcls,
+            ApiKey::AlterClientQuotas,
+            ApiKey::Produce,
+        ] {
+            let tag = format!("lost{key:?}");
+            let sandbox = all_kinds(kafka, &proxy.bootstrap(), &tag);
+            let spoilt = AtomicBool::new(false);
+            proxy.rule(move |seen| {
+                let now = seen.writes && seen.head.key == key as i16 && !spoilt.swap(true, Ordering::SeqCst);
+                if now { Verdict::DropAnswer } else { Verdict::Pass }
+            });
+            let run = sandbox.run(&[]);
+            run.expect_code(0);
+            assert_eq!(run.count("failed"), 0, "{key:?}\n{run}");
+            proxy.pass();
+            let again = sandbox.run(&[]);
+            again.expect_code(0);
+            assert_eq!(again.count("writes"), 0, "{key:?}\n{again}");
+            tags.push(tag);
+        }
+        all_there(kafka, &tags);
     }
-    all_there(kafka, &tags);
 }
 
 #[test]

@@ -60,31 +60,33 @@ fn an_applications_newer_value_is_left_alone() {
 /// Scenario 4, a lost reply or request, at each step of writing seeds.
 #[test]
 fn scenario_04_a_lost_answer_doubles_nothing() {
-    let kafka = Kafka::shared(Version::V4_3);
-    let proxy = KafkaProxy::to(&kafka.bootstrap());
-    let steps = [
-        (ApiKey::CreateTopics, 2),
-        (ApiKey::InitProducerId, 1),
-        (ApiKey::AddPartitionsToTxn, 1),
-        (ApiKey::Produce, 1),
-        (ApiKey::Produce, 2),
-        (ApiKey::EndTxn, 1),
-        (ApiKey::Fetch, 1),
-        (ApiKey::FindCoordinator, 1),
-    ];
-    for (index, (key, nth)) in steps.into_iter().enumerate() {
-        for verdict in [Verdict::DropAnswer, Verdict::DropRequest] {
-            let topic = format!("lost.{index}.{verdict:?}");
-            let sandbox = sandbox(&proxy.bootstrap(), &topic, "delete", 6);
-            proxy.clear();
-            proxy.spoil(key, nth, verdict);
-            let run = sandbox.run(&[]);
-            run.expect_code(0);
-            proxy.pass();
-            assert_eq!(keys(kafka, &topic), expected(6), "{key:?} {nth} {verdict:?}\n{run}");
-            let again = sandbox.run(&[]);
-            again.expect_code(0);
-            assert_eq!(again.count("writes"), 0, "{key:?} {nth} {verdict:?}\n{again}");
+    for version in Version::ALL {
+        let kafka = Kafka::shared(version);
+        let proxy = KafkaProxy::to(&kafka.bootstrap());
+        let steps = [
+            (ApiKey::CreateTopics, 2),
+            (ApiKey::InitProducerId, 1),
+            (ApiKey::AddPartitionsToTxn, 1),
+            (ApiKey::Produce, 1),
+            (ApiKey::Produce, 2),
+            (ApiKey::EndTxn, 1),
+            (ApiKey::Fetch, 1),
+            (ApiKey::FindCoordinator, 1),
+        ];
+        for (index, (key, nth)) in steps.into_iter().enumerate() {
+            for verdict in [Verdict::DropAnswer, Verdict::DropRequest] {
+                let topic = format!("lost.{index}.{verdict:?}");
+                let sandbox = sandbox(&proxy.bootstrap(), &topic, "delete", 6);
+                proxy.clear();
+                proxy.spoil(key, nth, verdict);
+                let run = sandbox.run(&[]);
+                run.expect_code(0);
+                proxy.pass();
+                assert_eq!(keys(kafka, &topic), expected(6), "{key:?} {nth} {verdict:?}\n{run}");
+                let again = sandbox.run(&[]);
+                again.expect_code(0);
+                assert_eq!(again.count("writes"), 0, "{key:?} {nth} {verdict:?}\n{again}");
+            }
         }
     }
 }
@@ -112,23 +114,25 @@ fn a_run_that_was_killed_is_finished_by_the_next() {
 /// Scenario 10: eight at once, before there is a broker; and one that says something else.
 #[test]
 fn scenario_10_eight_at_once_write_everything_once() {
-    let kafka = Kafka::of(Version::V4_3).cold();
-    let runs: Vec<Sandbox> = (0..8)
-        .map(|_| {
-            sandbox(&kafka.bootstrap(), "eight", "delete", 20)
-                .config(&[("users/eight.json", json!({"password": "password-of-eight"}))])
-        })
-        .collect();
-    let running: Vec<Running> = runs.iter().map(|sandbox| sandbox.spawn(&[])).collect();
-    kafka.launch();
-    for running in running {
-        running.wait().expect_code(0);
+    for version in Version::ALL {
+        let kafka = Kafka::of(version).cold();
+        let runs: Vec<Sandbox> = (0..8)
+            .map(|_| {
+                sandbox(&kafka.bootstrap(), "eight", "delete", 20)
+                    .config(&[("users/eight.json", json!({"password": "password-of-eight"}))])
+            })
+            .collect();
+        let running: Vec<Running> = runs.iter().map(|sandbox| sandbox.spawn(&[])).collect();
+        kafka.launch();
+        for running in running {
+            running.wait().expect_code(0);
+        }
+        assert_eq!(keys(&kafka, "eight"), expected(20));
+        assert_eq!(kafka.oracle(&["topics"])["eight"]["partitions"], 3);
+        let conflict = sandbox(&kafka.bootstrap(), "eight", "delete", 20)
+            .config(&[("topics/eight.json", json!({"partitions": 1}))]);
+        conflict.run(&[]).expect_code(1).expect_stderr("/partitions: 3 -> 1 (cannot be changed in place)");
     }
-    assert_eq!(keys(&kafka, "eight"), expected(20));
-    assert_eq!(kafka.oracle(&["topics"])["eight"]["partitions"], 3);
-    let conflict =
-        sandbox(&kafka.bootstrap(), "eight", "delete", 20).config(&[("topics/eight.json", json!({"partitions": 1}))]);
-    conflict.run(&[]).expect_code(1).expect_stderr("/partitions: 3 -> 1 (cannot be changed in place)");
 }
 
 #[test]
