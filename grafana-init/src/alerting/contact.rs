@@ -121,7 +121,7 @@ const SECRET_ADDRESS: [&str; 7] = ["dingding", "discord", "googlechat", "slack",
 fn hide_secrets(settings: &Value, kind: &str) {
     match settings {
         Value::Object(fields) => {
-            for (key, value) in fields {
+            for (key, value) in fields.iter().filter(|(_, value)| **value != json!(REDACTED)) {
                 if SECRET_SETTINGS.contains(&key.as_str()) || (key == "url" && SECRET_ADDRESS.contains(&kind)) {
                     hide_all(Some(value));
                 } else {
