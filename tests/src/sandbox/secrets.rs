@@ -27,8 +27,8 @@ pub(super) fn given(environment: &BTreeMap<String, String>) -> BTreeSet<String> 
     if let Some(folder) = environment.get("CONFIG_DIR") {
         bodies(Path::new(folder), &mut found);
     }
-    // A placeholder is no secret; what it stands for is found where it is read from.
-    found.retain(|secret| secret.len() >= SHORTEST && !secret.contains("$__"));
+    // A placeholder is no secret; what it stands for is found where it is read from. Nor is what an export puts in a secret's place.
+    found.retain(|secret| secret.len() >= SHORTEST && !secret.contains("$__") && secret != "[REDACTED]");
     found
 }
 
