@@ -72,6 +72,8 @@ pub struct Row<S: 'static> {
     pub needs: fn(&Object, &Value, &Set) -> Vec<ObjectId>,
     /// Asks the server, without writing, whether it would take an object that is to be written.
     pub preflight: fn(&S, &[(&Object, Value, &Change)]) -> Vec<Problem>,
+    /// How many objects `preflight` is given at once: all, or fewer where each stands for itself, so that memory does not grow with the set.
+    pub preflight_batch: usize,
     /// Turns an object into a body for a file; `None` leaves it out (reserved, internal). The names returned are placeholders.
     pub export: fn(&str, Value, &Have) -> Option<(Value, Vec<String>)>,
     /// Whether the kind is one object in one file, `<kind>.json`.
@@ -103,6 +105,7 @@ impl<S> Row<S> {
             check: |_, _, _| Vec::new(),
             needs: |_, _, _| Vec::new(),
             preflight: |_, _| Vec::new(),
+            preflight_batch: usize::MAX,
             export: |_, body, _| Some((body, Vec::new())),
             single: false,
         }
@@ -184,15 +187,18 @@ impl<S> Kind for Documents<S> {
     }
 
     fn preflight(&mut self, planned: &[Planned]) -> Vec<Problem> {
-        let mut todo = Vec::new();
-        for (object, planned) in self.want.iter().zip(planned) {
-            if let (Ok(change), Ok(value)) = (&planned.verdict, object.value())
-                && change.writes()
-            {
-                todo.push((object.as_ref(), value, change));
+        let mut todo = self.want.iter().zip(planned).filter_map(|(object, planned)| {
+            let change = planned.verdict.as_ref().ok().filter(|change| change.writes())?;
+            Some((object.as_ref(), object.value().ok()?, change))
+        });
+        let mut problems = Vec::new();
+        loop {
+            let batch: Vec<_> = todo.by_ref().take(self.row.preflight_batch).collect();
+            if batch.is_empty() {
+                return problems;
             }
+            problems.extend((self.row.preflight)(&self.server, &batch));
         }
-        if todo.is_empty() { Vec::new() } else { (self.row.preflight)(&self.server, &todo) }
     }
 
     fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {

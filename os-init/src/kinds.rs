@@ -89,6 +89,7 @@ static ROWS: [Row<Cluster>; 17] = [
     Row {
         check: pipeline::check_ingest,
         preflight: pipeline::preflight_ingest,
+        preflight_batch: 64,
         export: exported,
         ..Row::new("ingest_pipelines", pipeline::read_ingest, pipeline::write_ingest)
     },
@@ -101,6 +102,7 @@ static ROWS: [Row<Cluster>; 17] = [
         normal: template::normal_component,
         check: template::check_component,
         preflight: template::preflight_components,
+        preflight_batch: 64,
         export: exported,
         ..Row::new("component_templates", template::read_components, template::write_component)
     },
