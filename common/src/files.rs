@@ -9,10 +9,12 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::change::{Class, Failure, ObjectId};
-use crate::interpolate::interpolate;
-use crate::json::{locate, step};
+use crate::engine::change::{Class, Failure, ObjectId};
+use crate::files::interpolate::interpolate;
+use crate::files::json::{locate, step};
 
+pub mod interpolate;
+pub mod json;
 mod load;
 mod name;
 

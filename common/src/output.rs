@@ -6,10 +6,13 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::secret::mask;
+use crate::output::secret::mask;
 
 mod bridge;
 mod record;
+pub mod report;
+pub mod secret;
+pub mod telemetry;
 
 pub use bridge::bridge;
 pub use record::{Record, debug, error, info, warn};

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Mutex;
 
-use common::change::{Action, Change, Failure, ObjectId, Planned};
+use common::engine::change::{Action, Change, Failure, ObjectId, Planned};
+use common::engine::kind::{Exported, Kind};
 use common::files::{Object, Problem, Set};
-use common::http::parallel;
-use common::kind::{Exported, Kind};
+use common::net::http::parallel;
 use serde_json::Value;
 
 use crate::dashboard::inputs::Resolver;
@@ -130,7 +130,10 @@ impl Dashboards {
         for (name, value) in body {
             match value {
                 Value::String(uid) => drop(self.resolver.map.insert(name, uid)),
-                _ => self.problems.push(object.problem(&common::json::step(&name), "must be a data source's uid")),
+                _ => {
+                    self.problems
+                        .push(object.problem(&common::files::json::step(&name), "must be a data source's uid"));
+                }
             }
         }
     }

@@ -9,12 +9,12 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Difference, Failure, Shown};
-use common::diff::{Writing, diff};
-use common::document::{Have, Held, Meta, Row};
+use common::engine::change::{Change, Difference, Failure, Shown};
+use common::engine::diff::{Writing, diff};
+use common::engine::document::{Have, Held, Meta, Row};
+use common::files::json::step;
 use common::files::{Object, Problem, Set};
-use common::http::{Client, parallel};
-use common::json::step;
+use common::net::http::{Client, parallel};
 use ring::digest::{SHA256, digest};
 use ring::rand::SecureRandom;
 use serde_json::{Map, Value, json};
@@ -276,7 +276,7 @@ fn export(name: &str, mut body: Value, have: &Have) -> Option<(Value, Vec<String
     let secrets: Map<String, Value> = keys
         .keys()
         .map(|key| {
-            let placeholder = common::export::placeholder("datasources", name, key);
+            let placeholder = common::process::export::placeholder("datasources", name, key);
             names.push(placeholder.clone());
             (key.clone(), json!(format!("$__env{{{placeholder}}}")))
         })

@@ -3,8 +3,8 @@
 //! A status alone says little (10 to 13 answer 409, 412, an empty `412 {}` or a 500 "database is locked" for writes that were
 //! done as well as for such that were not): those come back as ambiguous, and the next read decides.
 
-use common::change::Class;
-use common::http::{Call, Dialect};
+use common::engine::change::Class;
+use common::net::http::{Call, Dialect};
 use serde_json::Value;
 
 /// The service's dialect.

@@ -14,10 +14,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use common::change::{Change, Difference, Failure, ObjectId, Planned, Shown};
+use common::engine::change::{Change, Difference, Failure, ObjectId, Planned, Shown};
+use common::engine::kind::{Exported, Kind};
 use common::files::{Problem, Set};
-use common::http::parallel;
-use common::kind::{Exported, Kind};
+use common::net::http::parallel;
 use serde_json::{Value, json};
 
 use crate::identity::managed_by;

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use common::change::{Failure, ObjectId};
-use common::document::{Documents, Row};
+use common::engine::change::{Failure, ObjectId};
+use common::engine::document::{Documents, Row};
+use common::engine::kind::Kind;
 use common::files::{KindSpec, Layout, Object, Set};
-use common::http::Call;
-use common::kind::Kind;
+use common::net::http::Call;
 use serde_json::Value;
 
 use crate::dashboard::Dashboards;

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Failure, ObjectId};
-use common::diff::{Writing, diff};
-use common::document::{Have, Held, Meta, Row};
+use common::engine::change::{Change, Failure, ObjectId};
+use common::engine::diff::{Writing, diff};
+use common::engine::document::{Have, Held, Meta, Row};
 use common::files::{Object, Problem, Set};
-use common::http::parallel;
+use common::net::http::parallel;
 use serde_json::{Value, json};
 
 use crate::identity::identity;

@@ -20,5 +20,5 @@ mod team;
 mod uid;
 
 fn main() -> std::process::ExitCode {
-    common::start::start(server::APP)
+    common::process::start::start(server::APP)
 }

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Failure, ObjectId, Planned};
+use common::engine::change::{Change, Failure, ObjectId, Planned};
+use common::engine::kind::{Exported, Kind};
 use common::files::Problem;
-use common::kind::{Exported, Kind};
 use serde_json::json;
 
 use crate::scope::Scope;
@@ -47,7 +47,7 @@ impl Kind for Orgs {
             let made = scope
                 .server
                 .client
-                .send(&common::http::Call::post("/api/orgs", json!({"name": planned.id.name}).to_string()))?;
+                .send(&common::net::http::Call::post("/api/orgs", json!({"name": planned.id.name}).to_string()))?;
             if let Some(id) = made.json()?["orgId"].as_i64() {
                 scope.found(id);
             }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use common::change::{Difference, Failure, Shown};
-use common::http::{Call, Client};
-use common::json::step;
+use common::engine::change::{Difference, Failure, Shown};
+use common::files::json::step;
+use common::net::http::{Call, Client};
 use serde_json::{Value, json};
 
 use crate::scope::{Scope, must};

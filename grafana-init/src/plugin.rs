@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Difference, Failure, Shown};
-use common::document::{Have, Held, Meta, Row};
+use common::engine::change::{Change, Difference, Failure, Shown};
+use common::engine::document::{Have, Held, Meta, Row};
 use common::files::{Object, Problem, Set};
 use serde_json::{Value, json};
 
@@ -62,7 +62,7 @@ fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
         Some(fields) => fields
             .iter()
             .filter(|(key, value)| *key != "minVersion" || !value.is_string())
-            .map(|(key, _)| object.problem(&common::json::step(key), "known is minVersion, a text"))
+            .map(|(key, _)| object.problem(&common::files::json::step(key), "known is minVersion, a text"))
             .collect(),
     }
 }

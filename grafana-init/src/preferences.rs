@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Failure};
-use common::document::{Have, Held, Meta, Row};
+use common::engine::change::{Change, Failure};
+use common::engine::document::{Have, Held, Meta, Row};
 use common::files::{Object, Problem, Set};
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
     ];
     for key in fields.keys().filter(|key| !known.contains(&key.as_str())) {
         let text = format!("unknown preference: known are {}", known.join(", "));
-        problems.push(object.problem(&common::json::step(key), text));
+        problems.push(object.problem(&common::files::json::step(key), text));
     }
     problems
 }

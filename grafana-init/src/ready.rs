@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use common::http::{Client, PROBE_LIMIT, Reply, shorten};
+use common::net::http::{Client, PROBE_LIMIT, Reply, shorten};
+use common::net::wait::Probe;
 use common::output;
-use common::wait::Probe;
 use serde_json::Value;
 
 /// What readiness found out about the server.

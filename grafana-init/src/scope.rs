@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use common::change::{Change, Class, Failure, ObjectId, Planned};
+use common::engine::change::{Change, Class, Failure, ObjectId, Planned};
+use common::engine::kind::{Exported, Kind};
 use common::files::Problem;
-use common::http::{Call, Client, LIST_LIMIT, Reply};
-use common::kind::{Exported, Kind};
+use common::net::http::{Call, Client, LIST_LIMIT, Reply};
 use serde_json::Value;
 
 use crate::server::{ORG_HEADER, Server, Settings, part};

@@ -4,14 +4,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::change::Failure;
+use common::engine::change::Failure;
+use common::engine::kind::{Kind, Service};
 use common::files::Set;
-use common::http::Client;
-use common::kind::{Kind, Service};
-use common::retry::Deadline;
-use common::settings::Env;
-use common::start::{App, Context};
-use common::wait::Probe;
+use common::net::http::Client;
+use common::net::retry::Deadline;
+use common::net::wait::Probe;
+use common::process::settings::Env;
+use common::process::start::{App, Context};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::ready::{self, Found};

@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use common::change::{Change, Difference, Failure, Shown};
-use common::document::{Have, Held, Meta, Row};
+use common::engine::change::{Change, Difference, Failure, Shown};
+use common::engine::document::{Have, Held, Meta, Row};
+use common::files::json::step;
 use common::files::{Object, Problem, Set};
-use common::json::step;
 use serde_json::{Value, json};
 
 use crate::identity::name_of;

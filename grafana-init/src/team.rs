@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Class, Difference, Failure, Shown};
-use common::diff::{Writing, diff};
-use common::document::{Have, Held, Meta, Row};
+use common::engine::change::{Change, Class, Difference, Failure, Shown};
+use common::engine::diff::{Writing, diff};
+use common::engine::document::{Have, Held, Meta, Row};
 use common::files::{Object, Problem, Set};
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
     let mut differences = diff(Writing::Replaces, &have, &want);
     for login in missing(&held, &members) {
         differences.push(Difference::new(
-            format!("/members{}", common::json::step(&login)),
+            format!("/members{}", common::files::json::step(&login)),
             Shown::Absent,
             Shown::text("member"),
         ));
@@ -163,7 +163,7 @@ fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
         };
         if !good {
             let text = "known are name and email (texts) and members (a list of logins)";
-            problems.push(object.problem(&common::json::step(key), text));
+            problems.push(object.problem(&common::files::json::step(key), text));
         }
     }
     problems

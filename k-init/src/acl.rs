@@ -8,9 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::change::{Action, Change, Difference, Failure, ObjectId, Planned, Shown};
+use common::engine::change::{Action, Change, Difference, Failure, ObjectId, Planned, Shown};
+use common::engine::kind::Exported;
 use common::files::{Object, Problem, Set};
-use common::kind::Exported;
 use kafka_protocol::messages::create_acls_request::AclCreation;
 use kafka_protocol::messages::{CreateAclsRequest, DescribeAclsRequest};
 

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::change::{Change, Failure, ObjectId, Planned};
-use common::diff;
+use common::engine::change::{Change, Failure, ObjectId, Planned};
+use common::engine::diff;
+use common::engine::kind::Exported;
+use common::files::json::step;
 use common::files::{Problem, Set};
-use common::json::step;
-use common::kind::Exported;
 use serde_json::{Map, Value};
 
 use crate::cluster::{Cluster, Node};

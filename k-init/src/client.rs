@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::change::{Class, Failure};
-use common::http::Counters;
-use common::net::{self, ConnectError};
-use common::retry::{Deadline, pause};
+use common::engine::change::{Class, Failure};
+use common::net::http::Counters;
+use common::net::lookup::{self, ConnectError};
+use common::net::retry::{Deadline, pause};
 use kafka_protocol::messages::{
     ApiVersionsRequest, ApiVersionsResponse, SaslAuthenticateRequest, SaslHandshakeRequest,
 };
@@ -106,7 +106,7 @@ impl Connection {
         counters: &Arc<Counters>,
         deadline: Deadline,
     ) -> Result<Self, Trouble> {
-        let socket = net::dial(&address.host, address.port, deadline.left()).map_err(|error| {
+        let socket = lookup::dial(&address.host, address.port, deadline.left()).map_err(|error| {
             let how = match error {
                 ConnectError::Lookup(_) | ConnectError::Refused(_) => How::Closed,
                 ConnectError::TimedOut(_) | ConnectError::Other(_) => How::NotReady,

@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use common::change::{Class, Failure};
-use common::http::Counters;
+use common::engine::change::{Class, Failure};
+use common::net::http::Counters;
+use common::net::retry::{Backoff, Deadline, pause};
 use common::output;
-use common::retry::{Backoff, Deadline, pause};
 use kafka_protocol::messages::{DescribeClusterRequest, FetchRequest, MetadataRequest, MetadataResponse};
 
 use crate::client::{Access, Address, Connection, How, SILENT, Trouble};

@@ -1,7 +1,7 @@
 //! What Kafka's error codes mean to a program that must end well: one exhaustive table from code to name, class and advice.
 //! Nothing here talks to a broker.
 
-use common::change::{Class, Failure};
+use common::engine::change::{Class, Failure};
 
 /// Codes that a caller acts on by name.
 pub(crate) mod code {

@@ -21,7 +21,7 @@ mod user;
 mod wire;
 
 fn main() -> std::process::ExitCode {
-    common::start::start(common::start::App {
+    common::process::start::start(common::process::start::App {
         name: "k-init",
         version: env!("CARGO_PKG_VERSION"),
         about: "makes a Kafka cluster match a folder of JSON files",

@@ -11,11 +11,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::change::{Action, Change, Difference, Failure, ObjectId, Planned, Shown};
-use common::diff;
+use common::engine::change::{Action, Change, Difference, Failure, ObjectId, Planned, Shown};
+use common::engine::diff;
+use common::engine::kind::Exported;
+use common::files::json::step;
 use common::files::{Object, Problem, Set};
-use common::json::step;
-use common::kind::Exported;
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasRequest};
 use serde_json::{Map, Number, Value};

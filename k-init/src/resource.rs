@@ -7,11 +7,11 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use common::change::{Change, Class, Failure, Planned};
+use common::engine::change::{Change, Class, Failure, Planned};
+use common::engine::kind::{Exported, Kind};
 use common::files::{Object, Problem, Set};
-use common::kind::{Exported, Kind};
+use common::net::retry::{Backoff, pause};
 use common::output;
-use common::retry::{Backoff, pause};
 
 use crate::cluster::{Cluster, Node, Shared};
 use crate::error::{self, Right, code};

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use common::secret::Secret;
+use common::output::secret::Secret;
 use ring::rand::SecureRandom;
 use ring::{digest, hmac, pbkdf2};
 

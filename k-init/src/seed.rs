@@ -12,9 +12,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::change::{Action, Change, Class, Difference, Failure, ObjectId, Planned, Shown};
+use common::engine::change::{Action, Change, Class, Difference, Failure, ObjectId, Planned, Shown};
+use common::engine::kind::{Exported, Kind};
 use common::files::{Problem, Set};
-use common::kind::{Exported, Kind};
 
 use crate::cluster::{Cluster, Shared};
 use crate::producer::{self, Placed};

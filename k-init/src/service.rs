@@ -5,13 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::change::{Class, Failure};
+use common::engine::change::{Class, Failure};
+use common::engine::kind::{Kind, Service};
 use common::files::{KindSpec, Layout, Set};
-use common::kind::{Kind, Service};
-use common::retry::Deadline;
-use common::settings::Env;
-use common::start::Context;
-use common::wait::Probe;
+use common::net::retry::Deadline;
+use common::net::wait::Probe;
+use common::process::settings::Env;
+use common::process::start::Context;
 use kafka_protocol::messages::MetadataResponse;
 
 use crate::acl::{self, Acls};

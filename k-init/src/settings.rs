@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::secret::Secret;
-use common::settings::{Env, Tls};
-use common::tls;
+use common::net::tls;
+use common::output::secret::Secret;
+use common::process::settings::{Env, Tls};
 use rustls::ClientConfig;
 
 use crate::client::{Access, Address};

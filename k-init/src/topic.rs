@@ -14,11 +14,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::change::{Action, Change, Class, Difference, Failure, ObjectId, Planned, Shown};
-use common::diff;
+use common::engine::change::{Action, Change, Class, Difference, Failure, ObjectId, Planned, Shown};
+use common::engine::diff;
+use common::engine::kind::Exported;
+use common::files::json::step;
 use common::files::{Object, Problem, Set};
-use common::json::step;
-use common::kind::Exported;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

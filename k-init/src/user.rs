@@ -14,14 +14,14 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use common::change::{Action, Change, Difference, Failure, ObjectId, Planned, Shown};
-use common::export::placeholder;
+use common::engine::change::{Action, Change, Difference, Failure, ObjectId, Planned, Shown};
+use common::engine::kind::Exported;
 use common::files::{Object, Problem, Set};
-use common::http::Counters;
-use common::kind::Exported;
-use common::retry::Backoff;
-use common::retry::pause;
-use common::secret::Secret;
+use common::net::http::Counters;
+use common::net::retry::Backoff;
+use common::net::retry::pause;
+use common::output::secret::Secret;
+use common::process::export::placeholder;
 use serde::Deserialize;
 use serde_json::json;
 

@@ -4,8 +4,8 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Failure, ObjectId};
-use common::document::{Have, Held, Meta};
+use common::engine::change::{Change, Failure, ObjectId};
+use common::engine::document::{Have, Held, Meta};
 use common::files::{Object, Problem, Set};
 use serde_json::{Map, Value, json};
 
@@ -22,7 +22,8 @@ pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Fa
     let mut bodies = Map::new();
     for path in paths {
         // 404 means that one of them is missing; those that are there are in the answer all the same.
-        let reply = cluster.send(&common::http::Call::get(path).accept(404).at_most(common::http::LIST_LIMIT))?;
+        let reply =
+            cluster.send(&common::net::http::Call::get(path).accept(404).at_most(common::net::http::LIST_LIMIT))?;
         let answer = reply.json()?;
         for (index, body) in answer.as_object().into_iter().flatten() {
             for (alias, properties) in body["aliases"].as_object().into_iter().flatten() {
@@ -105,7 +106,7 @@ pub(crate) fn preflight(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -
         for index in body["indices"].as_object().into_iter().flatten().map(|(index, _)| index) {
             if !there.contains_key(index) && !cluster.memory.borrow().indices.contains(index) {
                 let text = format!("the index {index} is neither declared nor on the server");
-                problems.push(object.problem(&format!("/indices{}", common::json::step(index)), text));
+                problems.push(object.problem(&format!("/indices{}", common::files::json::step(index)), text));
             }
         }
     }
@@ -131,7 +132,8 @@ pub(crate) fn write(cluster: &Cluster, object: &Object, want: Value, have: Optio
         let have = &held["indices"][index];
         let mut wanted = properties.clone();
         crate::normal::alias(&mut wanted);
-        let differs = have.is_null() || !common::diff::diff(common::diff::Writing::Merges, have, &wanted).is_empty();
+        let differs = have.is_null()
+            || !common::engine::diff::diff(common::engine::diff::Writing::Merges, have, &wanted).is_empty();
         if differs {
             let action = add(index, &object.id.name, have, properties);
             // Who gives the write index up goes first: for a moment, none is fine and two are not.

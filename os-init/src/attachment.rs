@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::change::{Change, Difference, Failure, ObjectId, Planned, Shown};
+use common::engine::change::{Change, Difference, Failure, ObjectId, Planned, Shown};
+use common::engine::kind::{Exported, Kind};
 use common::files::{Object, Problem, Set};
-use common::kind::{Exported, Kind};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, chunks, declared, part};
@@ -61,7 +61,7 @@ impl Attachments {
         let mut others = Vec::new();
         for (index, held) in managed.iter().filter(|(index, _)| patterns.iter().any(|pattern| overlap(pattern, index)))
         {
-            let path = format!("/indices{}", common::json::step(index));
+            let path = format!("/indices{}", common::files::json::step(index));
             match held {
                 None => {
                     todo.attach.push(index.clone());

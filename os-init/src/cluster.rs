@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::change::{Class, Failure, ObjectId};
+use common::engine::change::{Class, Failure, ObjectId};
+use common::engine::kind::{Kind, Service};
 use common::files::Set;
-use common::http::{Call, Client, LIST_LIMIT, Reply};
-use common::kind::{Kind, Service};
-use common::retry::Deadline;
-use common::settings::{Env, Login};
-use common::start::{App, Context};
-use common::wait::Probe;
+use common::net::http::{Call, Client, LIST_LIMIT, Reply};
+use common::net::retry::Deadline;
+use common::net::wait::Probe;
+use common::process::settings::{Env, Login};
+use common::process::start::{App, Context};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 

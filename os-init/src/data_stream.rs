@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Failure, ObjectId};
-use common::document::{Have, Held, Meta};
+use common::engine::change::{Change, Failure, ObjectId};
+use common::engine::document::{Have, Held, Meta};
 use common::files::{Object, Problem, Set};
-use common::http::Call;
+use common::net::http::Call;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, part};

@@ -8,8 +8,8 @@
 //! | `{"error": "text"}`                                           | unknown routes, missing aliases        |
 //! | data (`{}`, `{"found": false}`)                               | pipelines and scripts that are missing |
 
-use common::change::Class;
-use common::http::{Call, Dialect};
+use common::engine::change::Class;
+use common::net::http::{Call, Dialect};
 use serde_json::Value;
 
 /// The service's dialect.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use common::change::Failure;
-use common::document::{Have, Held};
+use common::engine::change::Failure;
+use common::engine::document::{Have, Held};
 use common::files::{Object, Problem, nearest};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -92,7 +92,7 @@ pub(crate) fn only(object: &Object, value: &Value, known: &[&str]) -> Vec<Proble
             Some(near) => format!("did you mean {near}?"),
             None => format!("known are {}", known.join(", ")),
         };
-        object.located(&common::json::step(key), format!("unknown field {key}: {hint}"))
+        object.located(&common::files::json::step(key), format!("unknown field {key}: {hint}"))
     };
     unknown.map(problem).collect()
 }

@@ -12,11 +12,11 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use common::change::{Change, Class, Difference, Failure, ObjectId, Shown};
-use common::diff::same;
-use common::document::{Have, Held, Meta};
+use common::engine::change::{Change, Class, Difference, Failure, ObjectId, Shown};
+use common::engine::diff::same;
+use common::engine::document::{Have, Held, Meta};
+use common::files::json::step;
 use common::files::{Object, Problem, Set};
-use common::json::step;
 use serde_json::{Map, Value, json};
 
 use crate::cluster::{Cluster, chunks, declared, part};

@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Difference, Failure};
-use common::diff::{Writing, diff};
-use common::document::{Have, Held, Meta, drop_where};
+use common::engine::change::{Change, Difference, Failure};
+use common::engine::diff::{Writing, diff};
+use common::engine::document::{Have, Held, Meta, drop_where};
 use common::files::{Object, Problem, Set};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};

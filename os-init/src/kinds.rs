@@ -4,10 +4,10 @@
 
 use std::rc::Rc;
 
-use common::diff::Writing;
-use common::document::{Documents, Row};
+use common::engine::diff::Writing;
+use common::engine::document::{Documents, Row};
+use common::engine::kind::Kind;
 use common::files::{KindSpec, Layout, Set};
-use common::kind::Kind;
 
 use crate::attachment::{self, Attachments};
 use crate::cluster::Cluster;

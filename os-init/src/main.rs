@@ -24,5 +24,5 @@ mod transcripts;
 mod user;
 
 fn main() -> std::process::ExitCode {
-    common::start::start(cluster::APP)
+    common::process::start::start(cluster::APP)
 }

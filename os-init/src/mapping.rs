@@ -1,9 +1,9 @@
 //! Mappings of an index: the server takes them apart and prints them anew, without what equals a default. Declared parts are compared with
 //! that, and what cannot change in place is told from what can. Pure.
 
-use common::change::{Difference, Shown};
-use common::diff::same;
-use common::json::step;
+use common::engine::change::{Difference, Shown};
+use common::engine::diff::same;
+use common::files::json::step;
 use serde_json::{Map, Value, json};
 
 /// Parameters of a field that an index keeps for good, once it has the field.

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use common::change::{Difference, Shown};
-use common::document::drop_where;
+use common::engine::change::{Difference, Shown};
+use common::engine::document::drop_where;
 use serde_json::{Map, Value};
 
 /// Settings as the server keeps them: dotted names, and strings, lists of strings, or null.
@@ -60,7 +60,7 @@ fn insert(tree: &mut Map<String, Value>, name: &str, value: Value) {
 
 /// The pointer at which a flat setting is shown.
 pub(crate) fn setting_path(root: &str, name: &str) -> String {
-    name.split('.').fold(root.to_owned(), |path, part| path + &common::json::step(part))
+    name.split('.').fold(root.to_owned(), |path, part| path + &common::files::json::step(part))
 }
 
 /// Where declared settings differ from the server's; what is not declared is left alone, and null asks for the default.

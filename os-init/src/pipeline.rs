@@ -4,10 +4,10 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Failure};
-use common::document::{Held, Meta};
+use common::engine::change::{Change, Failure};
+use common::engine::document::{Held, Meta};
 use common::files::{Object, Problem, Set};
-use common::http::{Call, parallel};
+use common::net::http::{Call, parallel};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, part};

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use common::http::{Client, PROBE_LIMIT, Reply, shorten};
+use common::net::http::{Client, PROBE_LIMIT, Reply, shorten};
+use common::net::wait::Probe;
 use common::output;
-use common::wait::Probe;
 use serde_json::Value;
 
 /// The cluster's health, from bad to good.

@@ -4,8 +4,8 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Failure};
-use common::document::{Have, Held, Meta};
+use common::engine::change::{Change, Failure};
+use common::engine::document::{Have, Held, Meta};
 use common::files::{Object, Problem, Set};
 use serde_json::{Map, Value};
 

@@ -6,10 +6,10 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Class, Failure, ObjectId};
-use common::document::{Have, Held, Meta};
+use common::engine::change::{Change, Class, Failure, ObjectId};
+use common::engine::document::{Have, Held, Meta};
 use common::files::{Object, Problem, Set};
-use common::retry::{Backoff, pause};
+use common::net::retry::{Backoff, pause};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 

@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use common::change::{Change, Failure, ObjectId};
-use common::document::{Have, Held, Meta};
+use common::engine::change::{Change, Failure, ObjectId};
+use common::engine::document::{Have, Held, Meta};
 use common::files::{Object, Problem, Set};
-use common::http::{Call, parallel};
+use common::net::http::{Call, parallel};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, declared, part};

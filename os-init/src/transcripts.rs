@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use common::diff::{Writing, diff};
+use common::engine::diff::{Writing, diff};
 use serde_json::{Value, json};
 
 use crate::kinds::{SPECS, normal_of};
@@ -118,7 +118,7 @@ fn leaves(value: &Value, pointer: String, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
             for (key, inner) in fields {
-                leaves(inner, format!("{pointer}{}", common::json::step(key)), found);
+                leaves(inner, format!("{pointer}{}", common::files::json::step(key)), found);
             }
         }
         Value::Array(items) if !items.is_empty() => {

@@ -4,15 +4,15 @@
 
 use std::rc::Rc;
 
-use common::change::{Change, Class, Difference, Failure, ObjectId, Planned, Shown};
-use common::diff::{Writing, diff};
-use common::document::{Documents, Have, Held, Meta};
-use common::export::placeholder;
+use common::engine::change::{Change, Class, Difference, Failure, ObjectId, Planned, Shown};
+use common::engine::diff::{Writing, diff};
+use common::engine::document::{Documents, Have, Held, Meta};
+use common::engine::kind::{Exported, Kind};
 use common::files::{Object, Problem, Set};
-use common::http::Call;
-use common::kind::{Exported, Kind};
-use common::secret::Secret;
-use common::settings::Login;
+use common::net::http::Call;
+use common::output::secret::Secret;
+use common::process::export::placeholder;
+use common::process::settings::Login;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
@@ -194,7 +194,7 @@ pub(crate) fn preflight(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -
     let mut roles = Vec::new();
     for (object, body, change) in todo {
         let secret = body["password"].is_string() || body["hash"].as_str().is_some_and(|hash| !hash.is_empty());
-        if change.action == common::change::Action::Create && !secret {
+        if change.action == common::engine::change::Action::Create && !secret {
             problems.push(object.problem("", "the user does not exist yet, and a new one needs a password or a hash"));
         }
         for role in strings(&body["opendistro_security_roles"]) {

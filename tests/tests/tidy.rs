@@ -16,7 +16,10 @@ const LINES: usize = 400;
 
 /// Longer files, and why they are not two.
 const LONG: &[(&str, &str)] = &[
-    ("common/src/start.rs", "the order of things from the command line to the exit code, read from top to bottom"),
+    (
+        "common/src/process/start.rs",
+        "the order of things from the command line to the exit code, read from top to bottom",
+    ),
     ("tests/src/ism/mod.rs", "one stand-in: a plugin's routes and their state"),
 ];
 

@@ -11,10 +11,10 @@ use super::name::{decode, read_text};
 use super::{
     Body, KEEP_LIMIT, KindSpec, Layout, MAP_LIMIT, Missing, OBJECT_LIMIT, Object, Problem, Set, drop_schema, nearest,
 };
-use crate::change::ObjectId;
-use crate::interpolate::interpolate;
-use crate::json::{duplicates, step};
-use crate::settings::cannot_read;
+use crate::engine::change::ObjectId;
+use crate::files::interpolate::interpolate;
+use crate::files::json::{duplicates, step};
+use crate::process::settings::cannot_read;
 
 const DEPTH_LIMIT: usize = 32;
 

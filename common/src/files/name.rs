@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::settings::cannot_read;
+use crate::process::settings::cannot_read;
 
 /// Reads a text file of at most `limit` bytes; a byte order mark is dropped.
 pub fn read_text(path: &Path, limit: u64) -> Result<String, String> {

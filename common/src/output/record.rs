@@ -7,7 +7,7 @@ use log::Level;
 use serde_json::Value;
 
 use super::{Format, LINE_LIMIT, Look, Origin, cut, format, keep, origin, timestamp, with};
-use crate::secret::mask;
+use crate::output::secret::mask;
 
 /// A record under construction.
 #[must_use]
@@ -190,7 +190,7 @@ impl Record {
                 }
                 line
             }
-            "run finished" => crate::report::summary(&text),
+            "run finished" => crate::output::report::summary(&text),
             _ => {
                 let mut line = msg;
                 for (name, value) in self.fields.iter().skip(1) {
@@ -285,9 +285,9 @@ mod tests {
     fn every_copy_of_a_record_carries_the_same_time() {
         let record = info("x");
         let first = record.json_line();
-        crate::retry::pause(
+        crate::net::retry::pause(
             std::time::Duration::from_millis(3),
-            crate::retry::Deadline::after(std::time::Duration::MAX),
+            crate::net::retry::Deadline::after(std::time::Duration::MAX),
         );
         assert_eq!(first, record.json_line());
     }
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn secrets_do_not_pass() {
-        crate::secret::hide("hunter2-canary");
+        crate::output::secret::hide("hunter2-canary");
         let record = info("log in").field("error", "refused hunter2-canary");
         let line = record.json_line();
         assert!(line.contains("refused ***"), "{line}");

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use common::change::{Change, Difference, Failure, Shown};
-use common::diff::{Writing, diff};
-use common::document::{Have, Held, Meta, Row, hide_all};
+use common::engine::change::{Change, Difference, Failure, Shown};
+use common::engine::diff::{Writing, diff};
+use common::engine::document::{Have, Held, Meta, Row, hide_all};
 use common::files::{Object, Problem, Set};
-use common::http::{Call, LIST_LIMIT};
+use common::net::http::{Call, LIST_LIMIT};
 use serde_json::{Map, Value, json};
 
 use crate::alerting::{exported, locked, send};
@@ -146,7 +146,7 @@ fn reveal(settings: &mut Value, clear: &Value) {
                 // 10.4 redacts secrets that are empty too; the export leaves those out.
                 let Some(secret) = clear.get(key) else { return false };
                 if let Some(text) = secret.as_str() {
-                    common::secret::hide(text);
+                    common::output::secret::hide(text);
                 }
                 *value = json!({SECRET: secret});
                 true
@@ -191,7 +191,7 @@ fn differences(have: &Value, want: &Value, name: &str, at: &str, notes: &mut Vec
         have.as_object_mut().map(|fields| fields.remove("uid"));
     }
     let mut found = diff(Writing::Replaces, &have, &want);
-    common::diff::mask(&mut found, &secrets);
+    common::engine::diff::mask(&mut found, &secrets);
     for difference in &mut found {
         difference.path = format!("{at}{}", difference.path);
     }
@@ -205,7 +205,7 @@ fn open(have: &mut Value, want: &Value, at: &str, secrets: &mut Vec<String>, not
             // 10.4 shows a secret that is empty so too.
             fields.retain(|key, value| *value != json!(REDACTED) || want.get(key).is_some());
             for (key, value) in fields {
-                let at = format!("{at}{}", common::json::step(key));
+                let at = format!("{at}{}", common::files::json::step(key));
                 if let Some(clear) = value.get(SECRET).cloned() {
                     *value = clear;
                     secrets.push(at);
@@ -352,7 +352,8 @@ fn placeholders(settings: &mut Value, name: &str, prefix: &str, names: &mut Vec<
         .into_iter()
         .map(|(key, mut value)| {
             if marked(&value) {
-                let placeholder = common::export::placeholder("contact_points", name, &format!("{prefix}{key}"));
+                let placeholder =
+                    common::process::export::placeholder("contact_points", name, &format!("{prefix}{key}"));
                 names.push(placeholder.clone());
                 return (key, json!(format!("$__env{{{placeholder}}}")));
             }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use common::change::{Change, Failure, ObjectId};
-use common::document::{Have, Held, Meta, Row};
+use common::engine::change::{Change, Failure, ObjectId};
+use common::engine::document::{Have, Held, Meta, Row};
 use common::files::{Object, Problem, Set};
-use common::http::Call;
+use common::net::http::Call;
 use serde_json::{Value, json};
 
 use crate::alerting::{duration, exported, locked, send};
@@ -187,7 +187,7 @@ fn export(_: &str, body: Value, have: &Have) -> Option<(Value, Vec<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::diff::{Writing, diff};
+    use common::engine::diff::{Writing, diff};
 
     #[test]
     fn matchers_are_a_set_in_every_spelling() {

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use common::change::{Change, Failure, ObjectId};
-use common::diff::{Writing, diff};
-use common::document::{Have, Held, Meta, Row};
+use common::engine::change::{Change, Failure, ObjectId};
+use common::engine::diff::{Writing, diff};
+use common::engine::document::{Have, Held, Meta, Row};
 use common::files::{Object, Problem, Set};
-use common::http::{Call, parallel};
+use common::net::http::{Call, parallel};
 use serde_json::{Map, Value, json};
 
 use crate::alerting::{duration, exported, locked, milliseconds, send};
@@ -237,7 +237,7 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
     let known = ["title", "folderUid", "interval", "rules", "orgId", "folder"];
     for key in body.as_object().into_iter().flatten().map(|(key, _)| key).filter(|key| !known.contains(&key.as_str())) {
         let text = "unknown field of a group: known are title, interval and rules";
-        problems.push(object.problem(&common::json::step(key), text));
+        problems.push(object.problem(&common::files::json::step(key), text));
     }
     let interval = &body["interval"];
     if !interval.is_null() && interval.as_i64().is_none_or(|seconds| seconds <= 0 || seconds % 10 != 0) {

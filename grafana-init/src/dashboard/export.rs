@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use common::change::Failure;
-use common::kind::Exported;
+use common::engine::change::Failure;
+use common::engine::kind::Exported;
 use serde_json::json;
 
 use crate::dashboard::read::resources;

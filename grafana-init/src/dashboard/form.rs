@@ -10,7 +10,7 @@
 //! A classic model that is written through `v1` is migrated (12.4: schemaVersion 36 becomes 42), after which file and server
 //! would never agree again; `/api` keeps it word for word.
 
-use common::document::drop_where;
+use common::engine::document::drop_where;
 use serde_json::{Map, Value, json};
 
 const GROUP: &str = "dashboard.grafana.app/";
@@ -237,7 +237,7 @@ fn panel_types(panels: &Value, plugins: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::diff::{Writing, diff};
+    use common::engine::diff::{Writing, diff};
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
 
@@ -302,7 +302,8 @@ mod tests {
         fn leaves(value: &Value, at: String, all: &mut Vec<String>) {
             match value {
                 Value::Object(map) => {
-                    map.iter().for_each(|(key, inner)| leaves(inner, format!("{at}{}", common::json::step(key)), all));
+                    map.iter()
+                        .for_each(|(key, inner)| leaves(inner, format!("{at}{}", common::files::json::step(key)), all));
                 }
                 Value::Array(items) => {
                     items.iter().enumerate().for_each(|(n, inner)| leaves(inner, format!("{at}/{n}"), all));

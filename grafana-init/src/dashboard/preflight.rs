@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::change::Failure;
+use common::engine::change::Failure;
 use common::files::{Object, Problem};
 use serde_json::Value;
 

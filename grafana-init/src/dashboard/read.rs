@@ -3,10 +3,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use common::change::{Change, Difference, Failure, Shown};
-use common::diff::{Writing, diff, mask};
+use common::engine::change::{Change, Difference, Failure, Shown};
+use common::engine::diff::{Writing, diff, mask};
 use common::files::Object;
-use common::http::{Call, Client};
+use common::net::http::{Call, Client};
 use serde_json::{Value, json};
 
 use crate::dashboard::form::{Model, normal, normal_v2, read};

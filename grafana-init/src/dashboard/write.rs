@@ -1,6 +1,6 @@
 //! Writing dashboards: one request each, which never takes the place of what somebody else wrote meanwhile.
 
-use common::change::Failure;
+use common::engine::change::Failure;
 use serde_json::{Value, json};
 
 use crate::dashboard::read::{ANNOTATION, Held, resources};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use common::change::ObjectId;
+use common::engine::change::ObjectId;
 use common::files::{Object, Problem, Set};
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ impl Declared {
                 },
                 _ => {
                     let text = "unknown field: known are uid, title and permissions";
-                    problems.push(object.problem(&common::json::step(key), text));
+                    problems.push(object.problem(&common::files::json::step(key), text));
                 }
             }
         }

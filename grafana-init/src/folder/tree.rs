@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::change::Failure;
-use common::http::{Call, Client, parallel};
+use common::engine::change::Failure;
+use common::net::http::{Call, Client, parallel};
 use serde_json::Value;
 
 use crate::scope::{READERS, Scope, get, pages};

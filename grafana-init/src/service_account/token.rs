@@ -13,11 +13,11 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use common::change::Failure;
-use common::http::Call;
+use common::engine::change::Failure;
+use common::net::http::Call;
 use common::output;
-use common::secret::Secret;
-use common::settings::Login;
+use common::output::secret::Secret;
+use common::process::settings::Login;
 use serde_json::{Value, json};
 
 use crate::scope::Scope;

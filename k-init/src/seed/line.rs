@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use common::files::interpolate::interpolate;
+use common::files::json::duplicates;
 use common::files::{OBJECT_LIMIT, Object, Problem, read_text};
-use common::interpolate::interpolate;
-use common::json::duplicates;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::change::{Class, Failure};
+use common::engine::change::{Class, Failure};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;

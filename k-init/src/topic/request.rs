@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::change::{Class, Failure};
+use common::engine::change::{Class, Failure};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::exit::Reason;
+use crate::engine::kind::Kind;
+use crate::engine::run::Ended;
 use crate::files::encode;
-use crate::kind::Kind;
 use crate::output;
-use crate::run::Ended;
+use crate::process::exit::Reason;
 
 /// The folder must be empty or not there yet: nothing of the user's is ever overwritten.
 pub fn check_folder(folder: &Path) -> Result<(), String> {
@@ -36,7 +36,7 @@ pub fn run(kinds: &mut [Box<dyn Kind>], only: &[String], folder: &Path) -> Ended
         let exported = match kind.export() {
             Ok(exported) => exported,
             Err(failure) => {
-                let reason = crate::run::reason_of(failure.class);
+                let reason = crate::engine::run::reason_of(failure.class);
                 return (reason, Some(format!("cannot export {name}: {failure}")));
             }
         };

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Env, Server};
-use crate::exit::Codes;
 use crate::output::Format;
+use crate::process::exit::Codes;
 
 /// What all three programs are told.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError};
 use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::run::Ended;
+use crate::engine::run::Ended;
 
 /// What ends the wait of `main`.
 #[derive(Debug)]

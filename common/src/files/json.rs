@@ -150,7 +150,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_a_parser_accepts_is_walked_to_its_end(value in crate::diff::tests::any_json()) {
+        fn what_a_parser_accepts_is_walked_to_its_end(value in crate::engine::diff::tests::any_json()) {
             let text = serde_json::to_string_pretty(&value).expect("a value prints as JSON");
             proptest::prop_assert_eq!(duplicates(&text), []);
             let mut pointers = Vec::new();

@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::Command;
-use crate::exit::Reason;
-use crate::http::{Attempt, Call, Client, Counters, Dialect, Limits, shorten};
+use crate::net::http::{Attempt, Call, Client, Counters, Dialect, Limits, shorten};
+use crate::net::retry::{Deadline, pause};
+use crate::output::report::{Finished, Outcome, Report};
 use crate::output::{self, Kept};
-use crate::report::{Finished, Outcome, Report};
-use crate::retry::{Deadline, pause};
-use crate::settings::{Common, Server};
-use crate::signal::Event;
+use crate::process::cli::Command;
+use crate::process::exit::Reason;
+use crate::process::settings::{Common, Server};
+use crate::process::signal::Event;
 
 /// Both pushes together, whatever becomes of them.
 pub const LIMIT: Duration = Duration::from_secs(3);
@@ -45,7 +45,7 @@ pub fn push(
         let thread_deadline = Deadline::after(limit.saturating_sub(MARGIN));
         let spawned = std::thread::Builder::new().name(name.into()).spawn(move || {
             #[cfg(debug_assertions)]
-            crate::signal::crash_if_asked(name);
+            crate::process::signal::crash_if_asked(name);
             // Fails only if main is gone already.
             let _ = sender.send(Event::Told(name, job(thread_deadline)));
         });

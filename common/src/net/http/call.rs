@@ -5,7 +5,7 @@ use std::time::Duration;
 use ureq::http::Method;
 
 use super::OBJECT_LIMIT;
-use crate::change::Failure;
+use crate::engine::change::Failure;
 
 /// One request.
 #[derive(Clone, Debug)]

@@ -9,10 +9,10 @@ use std::rc::Rc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::change::{Change, Failure, ObjectId, Planned};
-use crate::diff::{Writing, diff, mask};
+use crate::engine::change::{Change, Failure, ObjectId, Planned};
+use crate::engine::diff::{Writing, diff, mask};
+use crate::engine::kind::{Exported, Kind};
 use crate::files::{Object, Problem, Set};
-use crate::kind::{Exported, Kind};
 
 /// One object as the server has it.
 #[derive(Debug)]
@@ -206,7 +206,7 @@ impl<S> Kind for Documents<S> {
             let object = self.want.iter().find(|object| object.id == planned.id);
             let object = object.expect("only what plan returned is applied");
             let have = match &planned.verdict {
-                Ok(Change { action: crate::change::Action::Create, .. }) => None,
+                Ok(Change { action: crate::engine::change::Action::Create, .. }) => None,
                 _ => Some(self.metas.get(&object.id.name).cloned().unwrap_or(Meta { meta: Value::Null })),
             };
             (self.row.write)(&self.server, object, object.value()?, have.as_ref())
@@ -232,7 +232,7 @@ impl<S> Kind for Documents<S> {
 /// Hides every string of a value in every text from now on.
 pub fn hide_all(value: Option<&Value>) {
     match value {
-        Some(Value::String(text)) => crate::secret::hide(text),
+        Some(Value::String(text)) => crate::output::secret::hide(text),
         Some(Value::Array(items)) => items.iter().for_each(|item| hide_all(Some(item))),
         Some(Value::Object(fields)) => fields.values().for_each(|field| hide_all(Some(field))),
         _ => {}
@@ -257,7 +257,7 @@ fn walk(steps: &[&str], value: &Value, pointer: String, found: &mut Vec<String>)
     };
     let mut go = |key: &str, inner: &Value| {
         if *step == "*" || *step == key {
-            walk(rest, inner, format!("{pointer}{}", crate::json::step(key)), found);
+            walk(rest, inner, format!("{pointer}{}", crate::files::json::step(key)), found);
         }
     };
     match value {

@@ -1,7 +1,7 @@
 //! How a plan is printed: for people, or a record an object.
 
 use crate::output;
-use crate::report::{Entry, Outcome};
+use crate::output::report::{Entry, Outcome};
 
 /// Prints the plan on stdout.
 pub(super) fn show(entries: &[Entry]) -> std::io::Result<()> {

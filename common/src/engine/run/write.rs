@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::{Ended, Kinds, Rules, not_kept, outcome_of, pending, reason_of, recovers, writes};
-use crate::change::{Action, Change, Class, Failure, ObjectId, Planned};
-use crate::exit::Reason;
-use crate::kind::Kind;
+use crate::engine::change::{Action, Change, Class, Failure, ObjectId, Planned};
+use crate::engine::kind::Kind;
+use crate::net::retry::{Backoff, pause};
 use crate::output;
-use crate::report::{Entry, Outcome, Report};
-use crate::retry::{Backoff, pause};
+use crate::output::report::{Entry, Outcome, Report};
+use crate::process::exit::Reason;
 
 /// What is known of an object that was to be written.
 struct State {

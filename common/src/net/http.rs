@@ -11,10 +11,10 @@ use anyhow::Result;
 use ureq::http::Request;
 use ureq::unversioned::transport::DefaultConnector;
 
-use crate::change::{Class, Failure};
+use crate::engine::change::{Class, Failure};
+use crate::net::retry::{Backoff, Deadline, pause};
 use crate::output;
-use crate::retry::{Backoff, Deadline, pause};
-use crate::settings::{Login, Server};
+use crate::process::settings::{Login, Server};
 
 mod attempt;
 mod call;

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::change::{Class, Failure};
+use crate::engine::change::{Class, Failure};
+use crate::net::retry::{Deadline, Jitter, pause};
 use crate::output;
-use crate::retry::{Deadline, Jitter, pause};
 
 /// What one readiness probe found.
 #[derive(Clone, Debug)]
@@ -62,7 +62,10 @@ pub fn until_ready(timeout: Duration, mut probe: impl FnMut(Duration) -> Probe) 
             pause(rest, deadline);
         }
         if last {
-            return Err(Failure::new(class, format!("not ready within {}: {reason}", crate::settings::show(timeout))));
+            return Err(Failure::new(
+                class,
+                format!("not ready within {}: {reason}", crate::process::settings::show(timeout)),
+            ));
         }
         last_reason = Some(reason);
     }

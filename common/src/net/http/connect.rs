@@ -7,9 +7,9 @@ use base64::Engine;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use crate::net;
-use crate::settings::{Login, Tls};
-use crate::tls;
+use crate::net::lookup;
+use crate::net::tls;
+use crate::process::settings::{Login, Tls};
 
 pub(super) fn authorization(login: &Login) -> Option<String> {
     match login {
@@ -18,7 +18,7 @@ pub(super) fn authorization(login: &Login) -> Option<String> {
             let pair = format!("{user}:{}", password.reveal());
             let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
             // A careless proxy says back the headers that it was sent.
-            crate::secret::hide(&encoded);
+            crate::output::secret::hide(&encoded);
             Some(format!("Basic {encoded}"))
         }
         Login::Bearer(token) => Some(format!("Bearer {}", token.reveal())),
@@ -44,7 +44,7 @@ pub(super) fn tls_config(tls: &Tls) -> Result<ureq::tls::TlsConfig> {
     Ok(builder.build())
 }
 
-/// Looks names up by [`net::resolve`].
+/// Looks names up by [`lookup::resolve`].
 #[derive(Debug)]
 pub(super) struct Names;
 
@@ -57,7 +57,7 @@ impl Resolver for Names {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-        let found = net::resolve(host, port, *timeout.after).map_err(|error| ureq::Error::Other(Box::new(error)))?;
+        let found = lookup::resolve(host, port, *timeout.after).map_err(|error| ureq::Error::Other(Box::new(error)))?;
         let mut addresses = self.empty();
         for address in found.into_iter().take(16) {
             addresses.push(address);

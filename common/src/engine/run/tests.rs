@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::change::{Difference, Shown};
-use crate::kind::Exported;
+use crate::engine::change::{Difference, Shown};
+use crate::engine::kind::Exported;
 
 /// What a write is to meet.
 #[derive(Clone, Copy, Debug)]

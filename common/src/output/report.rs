@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use log::Level;
 use serde_json::{Map, Value, json};
 
-use crate::change::{Change, Difference, ObjectId, Shown};
-use crate::exit::{Codes, Reason};
-use crate::http::Counters;
+use crate::engine::change::{Change, Difference, ObjectId, Shown};
+use crate::net::http::Counters;
+use crate::output::secret::mask;
 use crate::output::{self, Record};
-use crate::secret::mask;
+use crate::process::exit::{Codes, Reason};
 
 /// What became of one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

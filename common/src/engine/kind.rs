@@ -4,10 +4,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::change::{Failure, Planned};
+use crate::engine::change::{Failure, Planned};
 use crate::files::{Problem, Set};
-use crate::retry::Deadline;
-use crate::wait::Probe;
+use crate::net::retry::Deadline;
+use crate::net::wait::Probe;
 
 /// One kind of object on one server (in one organization).
 pub trait Kind {
@@ -28,7 +28,7 @@ pub trait Kind {
         Vec::new()
     }
 
-    /// Writes, in the order given; one result for each. Called only with objects whose change [writes](crate::change::Change::writes),
+    /// Writes, in the order given; one result for each. Called only with objects whose change [writes](crate::engine::change::Change::writes),
     /// as the kind's latest `plan` returned them.
     fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>>;
 

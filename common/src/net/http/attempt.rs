@@ -4,8 +4,8 @@ use std::io::Read;
 use std::time::{Duration, SystemTime};
 
 use super::call::Reply;
-use crate::net::ConnectError;
-use crate::tls;
+use crate::net::lookup::ConnectError;
+use crate::net::tls;
 
 /// What became of one attempt.
 #[derive(Debug)]

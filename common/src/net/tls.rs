@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::settings::{Tls, cannot_read};
+use crate::process::settings::{Tls, cannot_read};
 
 /// What the certificate files hold, read once.
 #[derive(Debug)]

@@ -9,8 +9,8 @@
 
 use serde_json::{Number, Value};
 
-use crate::change::{Difference, Shown};
-use crate::json::step;
+use crate::engine::change::{Difference, Shown};
+use crate::files::json::step;
 
 /// What a write does to what is not in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,21 +11,21 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use ring::rand::SecureRandom;
 
-use crate::change::Class;
-use crate::cli::{self, Args, Command};
-use crate::exit::Reason;
-use crate::export;
+use crate::engine::change::Class;
+use crate::engine::kind::{Kind, Service};
+use crate::engine::run::{self, Ended, Rules, reason_of};
 use crate::files::{self, KindSpec, Missing, Problem, Set, nearest};
-use crate::http::{Counters, Limits};
-use crate::kind::{Kind, Service};
+use crate::net::http::{Counters, Limits};
+use crate::net::retry::Deadline;
+use crate::net::wait::{self, Probe};
+use crate::output::report::Report;
+use crate::output::telemetry;
 use crate::output::{self, Origin, Record};
-use crate::report::Report;
-use crate::retry::Deadline;
-use crate::run::{self, Ended, Rules, reason_of};
-use crate::settings::{Common, Env};
-use crate::signal::{self, Event};
-use crate::telemetry;
-use crate::wait::{self, Probe};
+use crate::process::cli::{self, Args, Command};
+use crate::process::exit::Reason;
+use crate::process::export;
+use crate::process::settings::{Common, Env};
+use crate::process::signal::{self, Event};
 
 /// What makes one of the three programs.
 #[derive(Clone, Copy)]

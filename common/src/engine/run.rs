@@ -10,13 +10,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::change::{Action, Change, Class, Failure, ObjectId, Planned};
-use crate::exit::Reason;
+use crate::engine::change::{Action, Change, Class, Failure, ObjectId, Planned};
+use crate::engine::kind::Kind;
 use crate::files::Problem;
-use crate::kind::Kind;
+use crate::net::retry::Deadline;
 use crate::output;
-use crate::report::{Entry, Outcome, Report};
-use crate::retry::Deadline;
+use crate::output::report::{Entry, Outcome, Report};
+use crate::process::exit::Reason;
 
 mod show;
 mod write;

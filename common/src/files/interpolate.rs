@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::json::step;
-use crate::{secret, settings};
+use crate::files::json::step;
+use crate::output::secret;
+use crate::process::settings;
 
 /// What was replaced in one value, and what could not be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::Client;
 use super::attempt::Attempt;
 use super::call::{Call, Reply};
-use crate::change::Failure;
-use crate::wait::Probe;
+use crate::engine::change::Failure;
+use crate::net::wait::Probe;
 
 impl Client {
     /// Asks once, until `end`, for JSON of at most so many bytes; `refused` says what the wait makes of any other answer.
