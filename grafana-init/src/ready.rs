@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use common::net::http::{Client, PROBE_LIMIT, Reply, shorten};
-use common::net::wait::Probe;
+use common::net::wait::{PASSWORD_TRIES, Probe};
 use common::output;
 use serde_json::Value;
 
@@ -39,7 +39,9 @@ impl Found {
     }
 }
 
-/// One probe: three or four requests.
+/// One probe: a handful of requests. The first that needs credentials is one that an anonymous visitor may not ask: where the server
+/// lets visitors in, it takes whoever gives a wrong password for one (11.6, 12.4). It comes first, for each refused answer counts
+/// towards the lock of the login.
 pub(crate) fn probe(client: &Client, limit: Duration) -> Result<Found, Probe> {
     let end = Instant::now() + limit;
     let health = ask(client, "/api/health", end)?;
@@ -47,6 +49,17 @@ pub(crate) fn probe(client: &Client, limit: Duration) -> Result<Found, Probe> {
         return Err(Probe::NotReady(format!("{} says that its database is {}", client.base(), health["database"])));
     }
     let mut found = Found { version: health["version"].as_str().unwrap_or_default().to_owned(), ..Found::default() };
+    if client.logs_in() {
+        let (path, mut let_in) = ("/api/user", false);
+        let answer = client.ask(path, PROBE_LIMIT, end, |reply| {
+            // Who may not see the profile, a service account for one, has logged in all the same.
+            let_in = matches!(reply.status, 403 | 404) && !reply.is_html();
+            refused(client.base(), client.login_tries(), path, reply)
+        });
+        if !let_in {
+            answer?;
+        }
+    }
     let org = ask(client, "/api/org", end)?;
     found.org = org["id"].as_i64().unwrap_or_default();
     if found.org == 0 {
@@ -69,10 +82,13 @@ pub(crate) fn probe(client: &Client, limit: Duration) -> Result<Found, Probe> {
 }
 
 fn ask(client: &Client, path: &str, end: Instant) -> Result<Value, Probe> {
-    client.ask(path, PROBE_LIMIT * 32, end, |reply| refused(client.base(), path, reply))
+    client.ask(path, PROBE_LIMIT * 32, end, |reply| refused(client.base(), client.login_tries(), path, reply))
 }
 
-fn refused(base: &str, path: &str, reply: &Reply) -> Probe {
+const LOCKS: &str =
+    " After five failures Grafana locks a login for five minutes and refuses the right password as well";
+
+fn refused(base: &str, tries: u32, path: &str, reply: &Reply) -> Probe {
     let status = reply.status;
     if (300..400).contains(&status) {
         let to = reply.location.as_deref().unwrap_or("elsewhere");
@@ -89,7 +105,8 @@ fn refused(base: &str, path: &str, reply: &Reply) -> Probe {
     let words = if words.is_empty() { String::new() } else { format!(": {words}") };
     match status {
         401 => Probe::Denied(format!(
-            "{base} refuses these credentials (401{words}): are GRAFANA_USERNAME and GRAFANA_PASSWORD, or GRAFANA_TOKEN, right?"
+            "{base} refuses these credentials (401{words}): are GRAFANA_USERNAME and GRAFANA_PASSWORD, or GRAFANA_TOKEN, right?{}",
+            if tries == PASSWORD_TRIES { LOCKS } else { "" }
         )),
         403 => Probe::Denied(format!(
             "{base} forbids GET {path} (403{words}): is GRAFANA_ORG_ID an organization that this user is in?"
@@ -109,13 +126,16 @@ mod tests {
             let content_type = content_type.to_owned();
             refused(
                 "http://g",
+                PASSWORD_TRIES,
                 "/api/org",
                 &Reply { status, body: body.into(), content_type, location, retry_after: None },
             )
         };
         assert!(matches!(says(302, "", Some("/login"), ""), Probe::NotReady(why) if why.contains("login page")));
         assert!(matches!(says(200, "text/html", None, "<html>"), Probe::NotReady(why) if why.contains("web page")));
-        assert!(matches!(says(401, "", None, r#"{"message":"no"}"#), Probe::Denied(why) if why.contains("401: no")));
+        assert!(
+            matches!(says(401, "", None, r#"{"message":"no"}"#), Probe::Denied(why) if why.contains("401: no") && why.contains("locks a login"))
+        );
         assert!(
             matches!(says(503, "", None, "{\"message\":\"x\"}"), Probe::NotReady(why) if why.ends_with("/api/org: x"))
         );

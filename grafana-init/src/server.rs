@@ -107,6 +107,10 @@ impl Service for Grafana {
         }
     }
 
+    fn login_tries(&self) -> u32 {
+        self.server.client.login_tries()
+    }
+
     fn begin(&mut self, deadline: Deadline) -> Result<(), Failure> {
         self.server.client.set_deadline(deadline);
         self.server.found.borrow().warn_if_old();

@@ -9,7 +9,7 @@ use common::engine::change::{Class, Failure};
 use common::engine::kind::{Kind, Service};
 use common::files::{KindSpec, Layout, Set};
 use common::net::retry::Deadline;
-use common::net::wait::Probe;
+use common::net::wait::{PASSWORD_TRIES, Probe, TOKEN_TRIES};
 use common::process::settings::Env;
 use common::process::start::Context;
 use kafka_protocol::messages::MetadataResponse;
@@ -21,6 +21,7 @@ use crate::cluster::{Cluster, Link, Shared, brokers_only};
 use crate::error::Right;
 use crate::quota::{self, Quotas};
 use crate::resource::Verified;
+use crate::sasl::Login;
 use crate::seed::{self, Seeds};
 use crate::settings::{self, Door};
 use crate::topic::{self, Topics};
@@ -85,6 +86,13 @@ impl Service for Kafka {
         };
         cluster.note_brokers(&answer);
         judged(&answer, self.min_brokers)
+    }
+
+    fn login_tries(&self) -> u32 {
+        match self.cluster.borrow().link.access.login {
+            Some(Login::Plain { .. } | Login::Scram { .. }) => PASSWORD_TRIES,
+            Some(Login::Bearer { .. }) | None => TOKEN_TRIES,
+        }
     }
 
     fn begin(&mut self, deadline: Deadline) -> Result<(), Failure> {

@@ -65,6 +65,10 @@ impl Service for OpenSearch {
         self.ready.probe(&self.cluster.client, limit)
     }
 
+    fn login_tries(&self) -> u32 {
+        self.cluster.client.login_tries()
+    }
+
     fn begin(&mut self, deadline: Deadline) -> Result<(), Failure> {
         self.cluster.client.set_deadline(deadline);
         self.ready.warn_if_old();

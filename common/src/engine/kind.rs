@@ -62,6 +62,10 @@ pub trait Service {
     /// One readiness probe, taking at most `limit`.
     fn probe(&mut self, limit: Duration) -> Probe;
 
+    /// How often credentials that are refused are tried before the wait gives up ([`crate::net::wait::PASSWORD_TRIES`] for a user and a
+    /// password).
+    fn login_tries(&self) -> u32;
+
     /// Called once, when the wait is over: every request from now on ends by `deadline`.
     fn begin(&mut self, deadline: Deadline) -> Result<(), Failure>;
 

@@ -13,6 +13,7 @@ use ureq::unversioned::transport::DefaultConnector;
 
 use crate::engine::change::{Class, Failure};
 use crate::net::retry::{Backoff, Deadline, pause};
+use crate::net::wait::{PASSWORD_TRIES, TOKEN_TRIES};
 use crate::output;
 use crate::process::settings::{Login, Server};
 
@@ -134,6 +135,23 @@ impl Client {
             counters: self.counters.clone(),
             deadline: Mutex::new(self.deadline()),
         }
+    }
+
+    /// How often its credentials may be tried while they are refused.
+    #[must_use]
+    pub fn login_tries(&self) -> u32 {
+        let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner);
+        if authorization.as_deref().is_some_and(|value| value.starts_with("Basic ")) {
+            PASSWORD_TRIES
+        } else {
+            TOKEN_TRIES
+        }
+    }
+
+    /// Whether it logs in at all.
+    #[must_use]
+    pub fn logs_in(&self) -> bool {
+        self.authorization.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// From now on logs in differently: the caller's own password was just changed.

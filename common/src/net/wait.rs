@@ -16,7 +16,7 @@ pub enum Probe {
     Closed(String),
     /// Something answered that is not ready yet. Asked again within 250 ms.
     NotReady(String),
-    /// Credentials were refused. Tried at most six times, five seconds apart: security may still be loading.
+    /// Credentials were refused. Tried a few times, five seconds apart: security may still be loading.
     Denied(String),
     /// Waiting cannot help: a wrong certificate, say.
     Hopeless(Failure),
@@ -24,15 +24,23 @@ pub enum Probe {
 
 /// Longest time one probe may take.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(2);
-const DENIED_TRIES: u32 = 6;
+/// How often a user and a password are tried: servers lock a login after a few failures (Grafana after five), for people too.
+pub const PASSWORD_TRIES: u32 = 3;
+/// How often anything else is tried that lets in: a token locks nobody out.
+pub const TOKEN_TRIES: u32 = 6;
 const DENIED_PAUSE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const CLOSED_CAP: Duration = Duration::from_millis(100);
 const NOT_READY_CAP: Duration = Duration::from_millis(250);
 const REPEAT_REASON: Duration = Duration::from_secs(5);
 
-/// Probes until the server is ready or the deadline passes; the error carries the last real cause.
-pub fn until_ready(timeout: Duration, mut probe: impl FnMut(Duration) -> Probe) -> Result<String, Failure> {
+/// Probes until the server is ready or the deadline passes; the error carries the last real cause. Refused credentials are tried
+/// `login_tries` times.
+pub fn until_ready(
+    timeout: Duration,
+    login_tries: u32,
+    mut probe: impl FnMut(Duration) -> Probe,
+) -> Result<String, Failure> {
     let deadline = Deadline::after(timeout);
     let mut schedule = Schedule::default();
     let mut told = Told::default();
@@ -45,7 +53,7 @@ pub fn until_ready(timeout: Duration, mut probe: impl FnMut(Duration) -> Probe) 
             Probe::Hopeless(failure) => return Err(failure),
             Probe::Denied(reason) => {
                 denied += 1;
-                if denied >= DENIED_TRIES {
+                if denied >= login_tries {
                     return Err(Failure::new(Class::Auth, reason));
                 }
                 (Class::Auth, reason, DENIED_PAUSE)
@@ -127,8 +135,9 @@ mod tests {
 
     #[test]
     fn a_time_out_names_the_last_cause() {
-        let failure = until_ready(Duration::from_millis(60), |_| Probe::Closed("connection refused".into()))
-            .expect_err("never ready");
+        let failure =
+            until_ready(Duration::from_millis(60), TOKEN_TRIES, |_| Probe::Closed("connection refused".into()))
+                .expect_err("never ready");
         assert_eq!(failure.class, Class::Timeout);
         assert!(failure.message.contains("connection refused"), "{failure}");
     }
@@ -136,7 +145,7 @@ mod tests {
     #[test]
     fn a_probe_that_the_deadline_cuts_short_does_not_hide_the_cause() {
         let mut probes = 0;
-        let failure = until_ready(Duration::from_millis(100), |limit| {
+        let failure = until_ready(Duration::from_millis(100), TOKEN_TRIES, |limit| {
             probes += 1;
             if probes == 1 {
                 return Probe::NotReady("the disk is full".into());
@@ -150,7 +159,7 @@ mod tests {
     #[test]
     fn a_hopeless_probe_ends_the_wait_at_once() {
         let mut probes = 0;
-        let failure = until_ready(Duration::from_mins(1), |_| {
+        let failure = until_ready(Duration::from_mins(1), TOKEN_TRIES, |_| {
             probes += 1;
             Probe::Hopeless(Failure::fatal("the certificate is for another name"))
         });
@@ -161,7 +170,7 @@ mod tests {
     #[test]
     fn readiness_is_reported_with_what_answered() {
         let mut left = 3;
-        let ready = until_ready(Duration::from_mins(1), |_| {
+        let ready = until_ready(Duration::from_mins(1), TOKEN_TRIES, |_| {
             left -= 1;
             if left == 0 { Probe::Ready("Kafka".into()) } else { Probe::NotReady("starting".into()) }
         });

@@ -283,7 +283,8 @@ impl Work {
     /// Waits until the server is ready; from then on `APPLY_TIMEOUT` runs.
     fn wait(&self, service: &mut dyn Service, report: &Report) -> Result<Deadline, Ended> {
         report.waits();
-        let ready = wait::until_ready(self.context.common.wait_timeout, |limit| service.probe(limit));
+        let (timeout, tries) = (self.context.common.wait_timeout, service.login_tries());
+        let ready = wait::until_ready(timeout, tries, |limit| service.probe(limit));
         let what = ready.map_err(|failure| {
             let reason = match failure.class {
                 Class::Auth => Reason::Auth,
