@@ -17,9 +17,11 @@ pub mod interpolate;
 pub mod json;
 mod load;
 mod name;
+mod read;
 
 pub use load::load;
-pub use name::{decode, encode, read_text};
+pub use name::{decode, encode};
+pub use read::{SECRET_LIMIT, cannot_read, read_bytes, read_secret, read_text};
 
 /// How a kind's objects lie in the folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

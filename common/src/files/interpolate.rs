@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::files::json::step;
+use crate::files::read_secret;
 use crate::output::secret;
-use crate::process::settings;
 
 /// What was replaced in one value, and what could not be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,7 +126,7 @@ fn from_env(name: &str) -> Result<String, String> {
 }
 
 fn from_file(path: &str) -> Result<String, String> {
-    settings::read_secret(Path::new(path)).map_err(|error| format!("$__file{{{path}}}: {error}"))
+    read_secret(Path::new(path)).map_err(|error| format!("$__file{{{path}}}: {error}"))
 }
 
 #[cfg(test)]

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::name::{decode, read_text};
+use super::name::decode;
+use super::read::{cannot_read, read_text};
 use super::{
     Body, KEEP_LIMIT, KindSpec, Layout, MAP_LIMIT, Missing, OBJECT_LIMIT, Object, Problem, Set, drop_schema, nearest,
 };
 use crate::engine::change::ObjectId;
 use crate::files::interpolate::interpolate;
 use crate::files::json::{duplicates, step};
-use crate::process::settings::cannot_read;
 
 const DEPTH_LIMIT: usize = 32;
 

@@ -1,19 +1,4 @@
-//! Names of objects as names of files, and reading a file whole. Knows nothing of kinds.
-
-use std::path::Path;
-
-use crate::process::settings::cannot_read;
-
-/// Reads a text file of at most `limit` bytes; a byte order mark is dropped.
-pub fn read_text(path: &Path, limit: u64) -> Result<String, String> {
-    let length = std::fs::metadata(path).map_err(|error| cannot_read(path, &error))?.len();
-    if length > limit {
-        return Err(format!("the file has {length} bytes, more than the {limit} that one may have"));
-    }
-    let bytes = std::fs::read(path).map_err(|error| cannot_read(path, &error))?;
-    let text = String::from_utf8(bytes).map_err(|error| format!("not valid UTF-8: {}", error.utf8_error()))?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
-}
+//! Names of objects as names of files. Knows nothing of kinds.
 
 /// Decodes a file name: `%XX` strictly, UTF-8, no NUL; `+` is literal.
 pub fn decode(name: &str) -> Result<String, String> {

@@ -10,7 +10,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::process::settings::{Tls, cannot_read};
+use crate::files::{SECRET_LIMIT, read_bytes};
+use crate::process::settings::Tls;
 
 /// What the certificate files hold, read once.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub fn read(tls: &Tls) -> Result<Material> {
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| anyhow::anyhow!(cannot_read(path, &error)))
+    read_bytes(path, SECRET_LIMIT).map_err(anyhow::Error::msg)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {

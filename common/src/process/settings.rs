@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::files::read_secret;
 use crate::output::secret::Secret;
 
 mod common;
 mod value;
 
 pub use common::Common;
-pub use value::{cannot_read, parse_duration, read_secret, show};
+pub use value::{parse_duration, show};
 
 use value::parse_url;
 

@@ -7,6 +7,7 @@ use base64::Engine;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
+use crate::files::{SECRET_LIMIT, read_bytes};
 use crate::net::lookup;
 use crate::net::tls;
 use crate::process::settings::{Login, Tls};
@@ -36,7 +37,7 @@ pub(super) fn tls_config(tls: &Tls) -> Result<ureq::tls::TlsConfig> {
     }
     if let (Some((chain, _)), Some(path)) = (&material.client, &tls.key_file) {
         let chain: Vec<Certificate<'static>> = chain.iter().map(|der| own(der)).collect();
-        let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let pem = read_bytes(path, SECRET_LIMIT).map_err(anyhow::Error::msg)?;
         let key =
             PrivateKey::from_pem(&pem).with_context(|| format!("{} holds no usable private key", path.display()))?;
         builder = builder.client_cert(Some(ClientCert::new_with_certs(&chain, key)));

@@ -1,43 +1,6 @@
 //! Single values: durations, URLs, secrets in files. Each error is the rest of a sentence that begins with the setting's name.
 
-use std::path::Path;
 use std::time::Duration;
-
-/// Reads a secret from a file: one trailing newline is dropped, an empty file is an error.
-pub fn read_secret(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| cannot_read(path, &error))?;
-    let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
-    if text.is_empty() {
-        return Err(format!("{} is empty", path.display()));
-    }
-    Ok(text.to_owned())
-}
-
-/// Why a file cannot be read, with owner, mode and remedy where rights are the reason.
-#[must_use]
-pub fn cannot_read(path: &Path, error: &std::io::Error) -> String {
-    use std::os::unix::fs::MetadataExt;
-    let shown = path.display();
-    if error.kind() != std::io::ErrorKind::PermissionDenied {
-        return format!("cannot read {shown}: {error}");
-    }
-    // The effective ids as the kernel tells them; asking libc would need an unsafe call.
-    let me =
-        std::fs::metadata("/proc/self").map_or_else(|_| "this user".into(), |me| format!("{}:{}", me.uid(), me.gid()));
-    match std::fs::metadata(path) {
-        Ok(file) => format!(
-            "cannot read {shown}: permission denied, it belongs to {}:{} with mode {:04o} and this process runs as {me}; \
-             make it readable for that user (chmod {}, or chown to {me}), or run as its owner",
-            file.uid(),
-            file.gid(),
-            file.mode() & 0o7777,
-            if file.is_dir() { "o+rx" } else { "o+r" }
-        ),
-        Err(_) => {
-            format!("cannot read {shown}: permission denied for {me}; a folder above it is not open to that user")
-        }
-    }
-}
 
 /// Parses `500ms`, `10s`, `2m`, `1h`, or a number of seconds.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
