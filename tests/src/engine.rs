@@ -157,13 +157,17 @@ impl Engine {
         all[0].take()
     }
 
-    /// The images of the three programs as `docker/build` makes them; their tag is the version.
-    pub fn programs(&self) -> String {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
+    /// Makes the images of the three programs, by `docker/build`.
+    pub fn programs(&self) {
         self.once("programs", || {
             say(self.command("docker/build").env("CARGO_TERM_QUIET", "true")).expect_code(0);
         });
-        version
+    }
+
+    /// The published name of a program's image, which is what `docker/build` calls it.
+    pub fn image(&self, program: &str) -> String {
+        self.programs();
+        format!("ghcr.io/init-sidecars/{program}:{}", env!("CARGO_PKG_VERSION"))
     }
 
     /// The images of these servers: `kafka`, `opensearch`, `grafana`, `telemetry`.
@@ -191,7 +195,7 @@ impl Engine {
     /// A container of a program's image, made and not started; removed when dropped. `options` are those of `docker create`.
     #[track_caller]
     pub fn container(&'static self, program: &str, options: &[&str], arguments: &[&str]) -> Container {
-        let image = format!("{program}:{}", self.programs());
+        let image = self.image(program);
         let hardening = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=16m"];
         let all = [&["create"], hardening.as_slice(), options, &[image.as_str()], arguments].concat();
         let said = self.docker(&all);

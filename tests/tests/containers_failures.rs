@@ -11,8 +11,8 @@ const LIMIT: Duration = Duration::from_mins(1);
 #[test]
 fn a_server_that_starts_ten_seconds_late_is_waited_for() {
     let project = Project::new(&["kafka"]).env("KAFKA_START_DELAY", "10");
-    project.up(&["k-adopter"]).expect_code(0);
-    assert!(project.running("k-adopter"));
+    project.up(&["k-app"]).expect_code(0);
+    assert!(project.running("k-app"));
     let last = project.logs("k-init").last();
     assert!(last["wait_ms"].as_u64() > Some(9_000), "{last}");
     assert_eq!(last["failed"], 0, "{last}");
@@ -31,11 +31,11 @@ fn a_name_that_does_not_exist_yet_is_waited_for() {
 }
 
 #[test]
-fn a_dead_server_ends_up_and_the_adopter_never_starts() {
+fn a_dead_server_ends_up_and_the_app_never_starts() {
     let project = Project::new(&["kafka"])
         .env("WAIT_TIMEOUT", "3s")
         .overlay("services:\n  kafka:\n    command: [\"false\"]\n    restart: \"no\"\n");
-    let up = project.up(&["k-adopter"]);
+    let up = project.up(&["k-app"]);
     up.expect_code(1);
     assert!(
         up.stderr.contains("k-init") || up.stderr.contains("exited with code 1") || up.stderr.contains("exit 1"),
@@ -47,8 +47,8 @@ fn a_dead_server_ends_up_and_the_adopter_never_starts() {
     assert_eq!(last["exit_reason"], "wait_timeout", "{last}");
     assert!(last["error"].to_string().contains("cannot look up kafka"), "{last}");
     // Compose 1.29 does not even make it; v2 makes it and leaves it.
-    let began = project.container("k-adopter").map(|id| Engine::shared().inspect(&id)["State"]["Status"].clone());
-    assert!(began.is_none() || began == Some(json!("created")), "the adopter was started: {began:?}");
+    let began = project.container("k-app").map(|id| Engine::shared().inspect(&id)["State"]["Status"].clone());
+    assert!(began.is_none() || began == Some(json!("created")), "the app was started: {began:?}");
 }
 
 #[test]
@@ -66,9 +66,13 @@ fn on_failure_2_gives_exactly_three_runs() {
 
 #[test]
 fn a_secret_that_the_user_may_not_read_is_named_with_the_remedy() {
-    let project = Project::new(&["kafka"]);
-    chmod(&project.path("secrets/kafka_client.properties"), 0o400);
-    let up = project.up(&["k-adopter"]);
+    let project = Project::new(&["kafka"]).overlay(
+        "services:\n  k-init:\n    environment:\n      KAFKA_CLIENT_CONFIG: /run/secrets/kafka_client\n    secrets: [kafka_client]\nsecrets:\n  kafka_client:\n    file: ${SECRETS_DIR}/kafka_client\n",
+    );
+    std::fs::write(project.path("secrets/kafka_client"), "security.protocol=PLAINTEXT\n")
+        .expect("the project's folder can be written");
+    chmod(&project.path("secrets/kafka_client"), 0o400);
+    let up = project.up(&["k-app"]);
     up.expect_code(1);
     let last = project.logs("k-init").last();
     assert_eq!(last["exit_reason"], "config", "{last}");
@@ -76,7 +80,7 @@ fn a_secret_that_the_user_may_not_read_is_named_with_the_remedy() {
     for part in ["/run/secrets/kafka_client", "0400", "65532", "chmod"] {
         assert!(error.contains(part), "the error lacks {part:?}: {error}");
     }
-    assert!(!project.running("k-adopter"));
+    assert!(!project.running("k-app"));
 }
 
 #[test]
@@ -91,7 +95,7 @@ fn plan_as_the_command_writes_nothing_and_healthcheck_tells() {
     let plan = run("plan");
     plan.expect_code(2);
     assert!(plan.stdout.contains("orders"), "the plan does not name a topic:\n{}", plan.stdout);
-    project.up(&["k-adopter"]).expect_code(0);
+    project.up(&["k-app"]).expect_code(0);
     run("plan").expect_code(0);
     run("validate").expect_code(0);
 }

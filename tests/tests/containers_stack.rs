@@ -7,7 +7,7 @@ use kit::engine::{Project, Said};
 use serde_json::{Value, json};
 
 const PROGRAMS: [&str; 3] = ["os-init", "k-init", "grafana-init"];
-const ADOPTERS: [&str; 3] = ["os-adopter", "k-adopter", "grafana-adopter"];
+const APPS: [&str; 3] = ["os-app", "k-app", "grafana-app"];
 
 fn last(project: &Project, program: &str) -> Value {
     project.logs(program).last()
@@ -30,17 +30,17 @@ fn the_stack_is_provisioned_once_and_seen() {
     let project = Project::new(&["kafka", "opensearch", "grafana", "telemetry"]);
     let first = project.up(&[]);
     first.expect_code(0);
-    for (program, adopter) in PROGRAMS.into_iter().zip(ADOPTERS) {
+    for (program, app) in PROGRAMS.into_iter().zip(APPS) {
         let state = &project.inspect(program)["State"];
         // In 16 MB, which is the limit of each.
         assert_eq!([&state["ExitCode"], &state["OOMKilled"]], [&json!(0), &json!(false)], "{program}");
-        let began = &project.inspect(adopter)["State"]["StartedAt"];
+        let began = &project.inspect(app)["State"]["StartedAt"];
         assert!(
             state["FinishedAt"].as_str() < began.as_str(),
-            "{adopter} began at {began}, {program} ended {}",
+            "{app} began at {began}, {program} ended {}",
             state["FinishedAt"]
         );
-        assert!(project.running(adopter), "{adopter} does not run");
+        assert!(project.running(app), "{app} does not run");
         let last = last(&project, program);
         assert!(last["created"].as_u64() > Some(0), "{program}: {last}");
     }

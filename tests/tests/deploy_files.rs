@@ -26,7 +26,7 @@ fn read(path: &str) -> String {
 }
 
 fn reference(place: &str) -> PathBuf {
-    repository().join("docker/config").join(place)
+    repository().join("docker/demo").join(place)
 }
 
 /// The files below a folder, relative to it.
@@ -117,31 +117,73 @@ fn every_variable_is_a_setting_of_its_program() {
 }
 
 #[test]
-fn what_is_mounted_exists() {
-    for file in COMPOSE {
+fn the_stack_mounts_what_exists_and_a_sidecar_file_the_users_own_folder() {
+    let text = read(COMPOSE[0]);
+    let places: BTreeSet<&str> = text
+        .match_indices("- ./")
+        .filter_map(|(at, _)| text[at + 2..].split(|it: char| it.is_whitespace() || "}:".contains(it)).next())
+        .collect();
+    assert!(places.len() >= 4, "{} mounts {places:?}", COMPOSE[0]);
+    let missing: Vec<_> = places.iter().filter(|it| !repository().join("docker").join(it).exists()).collect();
+    assert!(missing.is_empty(), "{} mounts {missing:?}, which are not in docker/", COMPOSE[0]);
+    for (program, [file, _]) in PROGRAMS.into_iter().zip(FILES) {
         let text = read(file);
-        let places: BTreeSet<&str> = text
-            .match_indices("./")
-            .filter_map(|(at, _)| text[at..].split(|it: char| it.is_whitespace() || "}:".contains(it)).next())
-            .collect();
-        assert!(!places.is_empty(), "{file} mounts nothing");
-        let missing: Vec<_> = places.iter().filter(|it| !repository().join("docker").join(it).exists()).collect();
-        assert!(missing.is_empty(), "{file} mounts {missing:?}, which are not in docker/");
+        assert!(text.contains(&format!("_CONFIG:-../../config/{program}}}\"")), "{file} mounts another folder");
+        assert!(!text.contains("demo"), "{file} names the demonstration set");
+        // What comes with it would be applied to somebody's servers.
+        assert!(!repository().join("docker/config").exists(), "{file} would mount docker/config");
     }
 }
 
 #[test]
-fn compose_takes_every_file() {
+fn compose_takes_every_file_from_where_it_lies() {
     let program = std::env::var("INIT_COMPOSE").unwrap_or_else(|_| "docker-compose".to_owned());
     kit::engine::set_up();
+    let config = |arguments: &[&str]| {
+        let said = say(Command::new(&program).args(arguments).arg("config").current_dir(repository()));
+        said.expect_code(0);
+        said.stdout
+    };
     for file in COMPOSE {
-        say(Command::new(&program)
-            .args(["--project-directory", "docker", "--file", file, "config", "--quiet"])
-            .current_dir(repository()))
-        .expect_code(0);
+        config(&["--file", file]);
     }
-    let stack = ["--file", COMPOSE[0], "--file", "docker/compose.test.yml", "config", "--quiet"];
-    say(Command::new(&program).args(stack).current_dir(repository())).expect_code(0);
+    for (program, [file, _]) in PROGRAMS.into_iter().zip(FILES) {
+        let folder = repository().join("docker/config").join(program);
+        let said = config(&["--file", file]);
+        assert!(said.contains(&folder.display().to_string()), "{file} mounts another folder than {}", folder.display());
+    }
+    config(&["--file", COMPOSE[0], "--file", "docker/compose.test.yml"]);
+}
+
+/// What the repository calls an image has to be what the release calls it.
+#[test]
+fn every_image_has_its_published_name() {
+    let home = read("Cargo.toml").lines().find_map(|line| line.strip_prefix("repository = ").map(str::to_owned));
+    let home = home.expect("Cargo.toml names the repository");
+    let owner = home.trim_matches('"').rsplit('/').nth(1).expect("it has an owner");
+    let version = env!("CARGO_PKG_VERSION");
+    let mut found = 0;
+    let mut problems = Vec::new();
+    for file in files(repository()).iter().filter(|file| {
+        ["docs/", "docker/", "README.md"].iter().any(|place| file.starts_with(place.trim_end_matches('/')))
+    }) {
+        let Ok(text) = fs::read_to_string(repository().join(file)) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            for program in PROGRAMS {
+                for (at, _) in line.match_indices(&format!("{program}:0.")) {
+                    let before = &line[..at];
+                    let good = before.ends_with(&format!("ghcr.io/{owner}/"));
+                    let tag = &line[at + program.len() + 1..];
+                    found += 1;
+                    if !good || !tag.starts_with(version) {
+                        problems.push(format!("{}:{}: {line}", file.display(), number + 1));
+                    }
+                }
+            }
+        }
+    }
+    assert!(problems.is_empty(), "other names than ghcr.io/{owner}/<program>:{version}:\n{}", problems.join("\n"));
+    assert!(found >= 6, "{found} names found");
 }
 
 #[test]
@@ -153,7 +195,7 @@ fn every_program_is_hardened_and_runs_once() {
             "read_only: true",
             "cap_drop: [ALL]",
             "no-new-privileges:true",
-            ":/config:ro",
+            "target: /config, read_only: true",
             "mem_limit: 16m",
         ] {
             assert!(text.contains(line), "{compose} lacks {line}");

@@ -81,7 +81,7 @@ fn the_dashboard_is_laid_out_as_grafana_init_put_it_there() {
         .env("GRAFANA_URL", grafana.url())
         .env("GRAFANA_USERNAME", "admin")
         .env("GRAFANA_PASSWORD", "admin")
-        .config_from(&root().join("docker/config/grafana-init"))
+        .config_from(&root().join("docker/demo/grafana-init"))
         .run(&["apply"])
         .expect_code(0);
     let answer = std::process::Command::new("curl")
