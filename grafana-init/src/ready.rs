@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use common::net::http::{Client, PROBE_LIMIT, Reply, shorten};
 use common::net::wait::{PASSWORD_TRIES, Probe};
-use common::output;
 use serde_json::Value;
 
 /// What readiness found out about the server.
@@ -34,7 +33,7 @@ impl Found {
         let (major, _) = self.number();
         if !(10..=13).contains(&major) {
             let text = format!("the server is Grafana {}; tested are 10 to 12, 13 by its documentation", self.version);
-            output::warn("server").field("detail", text).emit();
+            log::warn!(detail = text; "server");
         }
     }
 }

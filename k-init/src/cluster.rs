@@ -11,7 +11,6 @@ use std::time::Duration;
 use common::engine::change::{Class, Failure};
 use common::net::http::Counters;
 use common::net::retry::{Backoff, Deadline, pause};
-use common::output;
 use kafka_protocol::messages::{DescribeClusterRequest, FetchRequest, MetadataRequest, MetadataResponse};
 
 use crate::client::{Access, Address, Connection, How, SILENT, Trouble};
@@ -156,7 +155,7 @@ pub(crate) fn repeat<T>(link: &Link, mut attempt: impl FnMut() -> Result<T, Fail
             Err(failure)
                 if failure.class == Class::Again && backoff.tries() < link.retries && !link.deadline().passed() =>
             {
-                log::debug!("again: {failure}");
+                log::debug!(reason:% = failure; "trying again");
                 link.counters.retries.fetch_add(1, Ordering::Relaxed);
                 pause(backoff.next(failure.after), link.deadline());
             }
@@ -291,7 +290,7 @@ impl Cluster {
     pub(crate) fn warn(&mut self, text: &str) {
         if !self.told.iter().any(|told| told == text) {
             self.told.push(text.to_owned());
-            output::warn("note").field("detail", text).emit();
+            log::warn!(detail = text; "note");
         }
     }
 

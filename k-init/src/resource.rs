@@ -11,7 +11,6 @@ use common::engine::change::{Change, Class, Failure, Planned};
 use common::engine::kind::{Exported, Kind};
 use common::files::{Object, Problem, Set};
 use common::net::retry::{Backoff, pause};
-use common::output;
 
 use crate::cluster::{Cluster, Node, Shared};
 use crate::error::{self, Right, code};
@@ -331,7 +330,7 @@ fn settle(
                 break;
             }
             if told.is_none_or(|told| told.elapsed() > Duration::from_secs(5)) {
-                output::info("waiting").field("reason", failure.message.as_str()).emit();
+                log::info!(reason = failure.message; "waiting");
                 told = Some(Instant::now());
             }
         }

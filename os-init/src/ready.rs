@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use common::net::http::{Client, PROBE_LIMIT, Reply, shorten};
 use common::net::wait::Probe;
-use common::output;
 use serde_json::Value;
 
 /// The cluster's health, from bad to good.
@@ -137,7 +136,7 @@ impl Ready {
         // 7.10.2 is what a cluster says that was told to pass for an older product.
         if version < OLDEST || version.0 >= 7 {
             let text = format!("the server says that it is {}; tested are OpenSearch 2.19 to 3.x", self.version);
-            output::warn("server").field("detail", text).emit();
+            log::warn!(detail = text; "server");
         }
     }
 }

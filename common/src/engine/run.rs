@@ -14,7 +14,6 @@ use crate::engine::change::{Action, Change, Class, Failure, ObjectId, Planned};
 use crate::engine::kind::Kind;
 use crate::files::Problem;
 use crate::net::retry::Deadline;
-use crate::output;
 use crate::output::report::{Entry, Outcome, Report};
 use crate::process::exit::Reason;
 
@@ -106,7 +105,7 @@ impl Plan {
         for problem in &mut plan.problems {
             problem.warning &= !rules.strict;
             if problem.warning {
-                output::warn("pre-flight").field("detail", problem.to_string()).emit();
+                log::warn!(detail:% = problem; "pre-flight");
             }
         }
         plan
@@ -120,7 +119,7 @@ impl Plan {
     fn refused(&self, rules: Rules) -> Option<Ended> {
         let mut reasons: Vec<(Reason, String)> = Vec::new();
         for failure in &self.unread {
-            output::error("cannot read").field("error", failure.message.as_str()).emit();
+            log::error!(error = failure.message; "cannot read");
             reasons.push((reason_of(failure.class), failure.message.clone()));
         }
         for planned in self.kinds.iter().flatten() {
@@ -133,7 +132,7 @@ impl Plan {
             }
         }
         for problem in self.problems.iter().filter(|problem| !problem.warning) {
-            output::error("pre-flight").field("error", problem.to_string()).emit();
+            log::error!(error:% = problem; "pre-flight");
             // Pre-flight may wait for what passes with time (brokers that have not registered yet).
             let reason = if rules.deadline.passed() { Reason::Timeout } else { reason_of(problem.class) };
             reasons.push((reason, problem.to_string()));

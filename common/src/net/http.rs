@@ -14,7 +14,6 @@ use ureq::unversioned::transport::DefaultConnector;
 use crate::engine::change::{Class, Failure};
 use crate::net::retry::{Backoff, Deadline, pause};
 use crate::net::wait::{PASSWORD_TRIES, TOKEN_TRIES};
-use crate::output;
 use crate::process::settings::{Login, Server};
 
 mod attempt;
@@ -214,10 +213,8 @@ impl Client {
                 return Err(Failure { class: Class::Timeout, ..failure }.context("APPLY_TIMEOUT has run out"));
             }
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
-            output::debug("trying again")
-                .field("request", format!("{} {}", call.method, call.path))
-                .field("reason", failure.message)
-                .emit();
+            let request = format!("{} {}", call.method, call.path);
+            log::debug!(request = request, reason = failure.message; "trying again");
             pause(rest, deadline);
         }
     }

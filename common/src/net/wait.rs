@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::engine::change::{Class, Failure};
 use crate::net::retry::{Deadline, Jitter, pause};
-use crate::output;
 
 /// What one readiness probe found.
 #[derive(Clone, Debug)]
@@ -95,7 +94,7 @@ impl Told {
             Some(_) => Duration::from_secs(1),
         };
         if self.last.as_ref().is_none_or(|(_, at)| now.duration_since(*at) >= quiet) {
-            output::info("waiting").field("reason", reason).emit();
+            log::info!(reason = reason; "waiting");
             self.last = Some((reason.to_owned(), now));
         }
     }

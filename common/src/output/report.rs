@@ -1,19 +1,19 @@
-//! What a run did: counts and objects, the last record, the result file. Gathers and shows; decides only what the counts say.
+//! What a run did: counts and objects, and the last record. Gathers and shows; decides only what the counts say.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::Path;
+use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::Level;
+use log::kv::{self, ToValue};
 use serde_json::{Map, Value, json};
 
 use crate::engine::change::{Change, Difference, ObjectId, Shown};
 use crate::net::http::Counters;
 use crate::output::secret::mask;
-use crate::output::{self, Record};
+use crate::output::{self, ALWAYS};
 use crate::process::exit::{Codes, Reason};
 
 /// What became of one object.
@@ -34,28 +34,33 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 6] = [Self::Created, Self::Updated, Self::Unchanged, Self::Drifted, Self::Failed, Self::Skipped];
+    /// All of them, in the order in which they are counted.
+    pub const ALL: [Self; 6] =
+        [Self::Created, Self::Updated, Self::Unchanged, Self::Drifted, Self::Failed, Self::Skipped];
+}
 
-    /// The word used by `apply`.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Updated => "updated",
-            Self::Unchanged => "unchanged",
-            Self::Drifted => "drifted",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-        }
-    }
+/// Whether an outcome is still ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// `plan` says what would become of an object.
+    Planned,
+    /// `apply` says what became of it.
+    Done,
+}
 
-    /// The word used by `plan`.
+impl Stage {
+    /// The word for an outcome: `create` in a plan is `created` when it is done.
     #[must_use]
-    pub fn planned(self) -> &'static str {
-        match self {
-            Self::Created => "create",
-            Self::Updated => "update",
-            other => other.word(),
+    pub fn word(self, outcome: Outcome) -> &'static str {
+        match (self, outcome) {
+            (Self::Planned, Outcome::Created) => "create",
+            (Self::Done, Outcome::Created) => "created",
+            (Self::Planned, Outcome::Updated) => "update",
+            (Self::Done, Outcome::Updated) => "updated",
+            (_, Outcome::Unchanged) => "unchanged",
+            (_, Outcome::Drifted) => "drifted",
+            (_, Outcome::Failed) => "failed",
+            (_, Outcome::Skipped) => "skipped",
         }
     }
 }
@@ -98,27 +103,35 @@ impl Entry {
         Self { error: Some(error.into()), ..self }
     }
 
-    /// The object's record.
-    pub fn record(&self, word: &str) -> Record {
-        let level = match self.outcome {
-            Outcome::Created | Outcome::Updated => Level::Info,
-            Outcome::Unchanged => Level::Debug,
-            Outcome::Drifted => Level::Warn,
-            Outcome::Failed | Outcome::Skipped => Level::Error,
+    /// Makes the object's record, with the word of the stage that it is about.
+    pub fn record<T>(&self, stage: Stage, act: impl FnOnce(&log::Record<'_>) -> T) -> T {
+        let (level, target) = match self.outcome {
+            Outcome::Unchanged => (Level::Debug, module_path!()),
+            Outcome::Created | Outcome::Updated => (Level::Info, ALWAYS),
+            Outcome::Drifted => (Level::Warn, ALWAYS),
+            Outcome::Failed | Outcome::Skipped => (Level::Error, ALWAYS),
         };
-        let detail: Vec<String> = self.differences.iter().map(ToString::to_string).chain(self.notes.clone()).collect();
-        let record = Record::new(level, "object")
-            .field("kind", self.id.kind)
-            .field("name", self.id.name.as_str())
-            .maybe("org", self.id.org.as_deref())
-            .field("action", word)
-            .maybe("detail", (!detail.is_empty()).then(|| detail.join("; ")))
-            .field("duration_ms", millis(self.took))
-            .maybe("error", self.error.as_deref());
-        if self.outcome == Outcome::Unchanged { record } else { record.always() }
+        let detail = self.detail();
+        let fields = [
+            ("msg", "object".into()),
+            ("kind", self.id.kind.into()),
+            ("name", self.id.name.as_str().into()),
+            ("org", self.id.org.to_value()),
+            ("action", stage.word(self.outcome).into()),
+            ("detail", detail.to_value()),
+            ("duration_ms", millis(self.took).into()),
+            ("error", self.error.to_value()),
+        ];
+        output::record(level, target, format_args!("{self}"), &fields, act)
     }
 
-    fn json(&self, planned: bool) -> Value {
+    fn detail(&self) -> Option<String> {
+        let parts: Vec<String> = self.differences.iter().map(ToString::to_string).chain(self.notes.clone()).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// The object as it stands in the result file.
+    pub(super) fn json(&self, stage: Stage) -> Value {
         let shown = |shown: &Shown| match shown {
             Shown::Absent => Value::Null,
             Shown::Masked => "(secret)".into(),
@@ -127,19 +140,32 @@ impl Entry {
         let changes: Vec<Value> = self
             .differences
             .iter()
-            .map(|change| json!({"path": change.path, "from": shown(&change.from), "to": shown(&change.to)}))
+            .map(|change| json!({"path": mask(&change.path), "from": shown(&change.from), "to": shown(&change.to)}))
             .collect();
         let mut entry = Map::new();
         if let Some(org) = &self.id.org {
-            entry.insert("org".into(), org.as_ref().into());
+            entry.insert("org".into(), mask(org).into());
         }
         entry.insert("kind".into(), self.id.kind.into());
-        entry.insert("name".into(), self.id.name.as_str().into());
-        entry.insert("action".into(), if planned { self.outcome.planned() } else { self.outcome.word() }.into());
+        entry.insert("name".into(), mask(&self.id.name).into());
+        entry.insert("action".into(), stage.word(self.outcome).into());
         entry.insert("changes".into(), changes.into());
         entry.insert("error".into(), self.error.as_deref().map(mask).into());
         entry.insert("duration_ms".into(), millis(self.took).into());
         Value::Object(entry)
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<9} {}", Stage::Done.word(self.outcome), self.id)?;
+        for more in self.detail().iter().chain(&self.error) {
+            write!(f, "  {more}")?;
+        }
+        if self.took >= Duration::from_millis(100) {
+            write!(f, "  ({} ms)", self.took.as_millis())?;
+        }
+        Ok(())
     }
 }
 
@@ -193,10 +219,10 @@ impl Report {
 
     /// Notes an object and says its record; what is to be known of an unchanged one is said beside it, since its own record is hardly ever shown.
     pub fn add(&self, entry: Entry) {
-        entry.record(entry.outcome.word()).emit();
+        entry.record(Stage::Done, |record| log::logger().log(record));
         if entry.outcome == Outcome::Unchanged {
             for note in &entry.notes {
-                output::warn("note").field("object", entry.id.to_string()).field("detail", note.as_str()).emit();
+                log::warn!(object:% = entry.id, detail = note; "note");
             }
         }
         self.note(entry);
@@ -204,7 +230,7 @@ impl Report {
 
     /// Notes an object of a plan: its record goes to the push, while the plan itself is printed as a whole.
     pub fn planned(&self, entry: Entry) {
-        entry.record(entry.outcome.planned()).keep();
+        entry.record(Stage::Planned, output::keep);
         self.note(entry);
     }
 
@@ -225,9 +251,9 @@ impl Report {
         self.state().entries.values().filter(|entry| entry.outcome == outcome).count()
     }
 
-    /// The figures of the run as they stand: names and values of the last record.
+    /// The figures of the run as they stand.
     #[must_use]
-    pub fn finish(&self, reason: Reason, codes: Codes, error: Option<&str>) -> Finished {
+    pub fn finish(&self, reason: Reason, codes: Codes, error: Option<&str>) -> Figures {
         let now = Instant::now();
         let (command, wait) = {
             let state = self.state();
@@ -238,121 +264,117 @@ impl Report {
             };
             (state.command.clone(), wait)
         };
-        let mut fields: Vec<(&'static str, Value)> = vec![
-            ("command", command.into()),
-            ("exit_code", reason.code(codes).into()),
-            ("exit_reason", reason.to_string().into()),
-        ];
-        fields.extend(Outcome::ALL.map(|outcome| (outcome.word(), Value::from(self.count(outcome)))));
-        fields.extend([
-            ("requests", Value::from(self.counters.requests.load(Ordering::Relaxed))),
-            ("writes", self.counters.writes.load(Ordering::Relaxed).into()),
-            ("retries", self.counters.retries.load(Ordering::Relaxed).into()),
-            ("wait_ms", millis(wait).into()),
-            ("duration_ms", millis((now - self.started).saturating_sub(wait)).into()),
-        ]);
-        let error = error.map(mask);
-        Finished { reason, code: reason.code(codes), fields, error, planned: self.state().command == "plan" }
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        Figures {
+            ts: output::now(),
+            stage: if command == "plan" { Stage::Planned } else { Stage::Done },
+            command,
+            reason,
+            code: reason.code(codes),
+            counts: Outcome::ALL.map(|outcome| (outcome, self.count(outcome) as u64)),
+            requests: count(&self.counters.requests),
+            writes: count(&self.counters.writes),
+            retries: count(&self.counters.retries),
+            wait,
+            work: (now - self.started).saturating_sub(wait),
+            error: error.map(str::to_owned),
+        }
     }
 }
 
-/// The last record of a run.
+/// How a run ended, in figures: what the last record says.
 #[derive(Clone, Debug)]
-pub struct Finished {
+pub struct Figures {
+    ts: String,
+    command: String,
+    /// Whether the counts are of a plan.
+    pub stage: Stage,
     /// Why the run ended.
     pub reason: Reason,
     /// The exit code.
     pub code: u8,
-    fields: Vec<(&'static str, Value)>,
+    /// Objects by what became of them, each outcome once.
+    pub counts: [(Outcome, u64); 6],
+    /// Requests of any kind.
+    pub requests: u64,
+    /// Requests that may have changed the server.
+    pub writes: u64,
+    /// Requests that were sent again.
+    pub retries: u64,
+    /// How long the server was waited for.
+    pub wait: Duration,
+    /// How long the run took without the wait.
+    pub work: Duration,
     error: Option<String>,
-    planned: bool,
 }
 
-impl Finished {
-    /// The record itself.
-    pub fn record(&self) -> Record {
+impl Figures {
+    /// Makes the last record.
+    pub fn record<T>(&self, act: impl FnOnce(&log::Record<'_>) -> T) -> T {
         let level = match self.reason {
             Reason::Ok | Reason::Changes => Level::Info,
             _ => Level::Error,
         };
-        let record = Record::new(level, "run finished").always();
-        let record = self.fields.iter().fold(record, |record, (name, value)| record.field(name, value.clone()));
-        record.maybe("error", self.error.clone())
+        output::record(level, ALWAYS, format_args!("{self}"), &self.fields(), act)
     }
 
-    /// One of its numbers.
-    #[must_use]
-    pub fn number(&self, name: &str) -> u64 {
-        self.fields.iter().find(|(field, _)| *field == name).and_then(|(_, value)| value.as_u64()).unwrap_or(0)
-    }
-
-    /// Writes the result file: to a temporary name beside it, then renamed.
-    pub fn write(&self, path: &Path, entries: &[Entry]) -> std::io::Result<()> {
-        let mut result = Map::new();
-        if let Some(origin) = output::origin() {
-            result.insert("app".into(), origin.app.into());
-            result.insert("version".into(), origin.version.into());
-            result.insert("run_id".into(), origin.run_id.as_str().into());
-            if let Some(instance) = &origin.instance {
-                result.insert("instance".into(), instance.as_str().into());
-            }
-        }
-        result.insert("ts".into(), output::now().into());
-        result.insert("msg".into(), "run finished".into());
-        for (name, value) in &self.fields {
-            result.insert((*name).into(), value.clone());
-        }
-        result.insert("error".into(), self.error.clone().into());
-        let entries: Vec<Value> = entries.iter().map(|entry| entry.json(self.planned)).collect();
-        result.insert("objects".into(), entries.into());
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(format!(".{}.tmp", std::process::id()));
-        let mut file = std::fs::File::create(&temporary)?;
-        let written = file.write_all(Value::Object(result).to_string().as_bytes()).and_then(|()| file.write_all(b"\n"));
-        written.and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
-            // What is half written helps nobody; the error itself is reported by the caller.
-            let _ = std::fs::remove_file(&temporary);
-        })
+    /// Everything that the last record and the result file say, in this order.
+    pub(super) fn fields(&self) -> Vec<(&'static str, kv::Value<'_>)> {
+        let mut fields = vec![
+            ("ts", self.ts.as_str().into()),
+            ("msg", "run finished".into()),
+            ("command", self.command.as_str().into()),
+            ("exit_code", self.code.into()),
+            ("exit_reason", kv::Value::from_display(&self.reason)),
+        ];
+        fields.extend(self.counts.map(|(outcome, count)| (Stage::Done.word(outcome), count.into())));
+        fields.extend([
+            ("requests", self.requests.into()),
+            ("writes", self.writes.into()),
+            ("retries", self.retries.into()),
+            ("wait_ms", millis(self.wait).into()),
+            ("duration_ms", millis(self.work).into()),
+            ("error", self.error.to_value()),
+        ]);
+        fields
     }
 }
 
 /// The last record as a person reads it.
-#[must_use]
-pub fn summary(text: &dyn Fn(&str) -> Option<String>) -> String {
-    let get = |name: &str| text(name).unwrap_or_default();
-    let counts: Vec<String> = Outcome::ALL
-        .iter()
-        .map(|outcome| (get(outcome.word()), if get("command") == "plan" { outcome.planned() } else { outcome.word() }))
-        .filter(|(count, _)| count != "0")
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
-    let counts = if counts.is_empty() { String::new() } else { format!(": {}", counts.join(", ")) };
-    let seconds = |name: &str| {
-        let ms: f64 = get(name).parse().unwrap_or(0.0);
-        if ms < 1000.0 { format!("{ms} ms") } else { format!("{:.1} s", ms / 1000.0) }
-    };
-    let waited =
-        if get("wait_ms") == "0" { String::new() } else { format!(" after {} of waiting", seconds("wait_ms")) };
-    let writes = match get("writes").as_str() {
-        "0" => "no write".to_owned(),
-        "1" => "1 write".to_owned(),
-        many => format!("{many} writes"),
-    };
-    let figures = if get("requests") == "0" {
-        String::new()
-    } else {
-        format!(" ({} requests, {writes}, {}{waited})", get("requests"), seconds("duration_ms"))
-    };
-    // Without a command the command line was wrong.
-    let command =
-        text("command").filter(|command| !command.is_empty()).map(|command| command + " ").unwrap_or_default();
-    match text("error") {
-        None => format!("{command}done{counts}{figures}"),
-        Some(error) => format!(
-            "{command}failed ({}, exit code {}): {error}{counts}{figures}",
-            get("exit_reason"),
-            get("exit_code")
-        ),
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without a command the command line was wrong.
+        if !self.command.is_empty() {
+            write!(f, "{} ", self.command)?;
+        }
+        match &self.error {
+            None => f.write_str("done")?,
+            Some(error) => write!(f, "failed ({}, exit code {}): {error}", self.reason, self.code)?,
+        }
+        let counted = self.counts.iter().filter(|(_, count)| *count > 0);
+        for (n, (outcome, count)) in counted.enumerate() {
+            write!(f, "{} {count} {}", if n == 0 { ":" } else { "," }, self.stage.word(*outcome))?;
+        }
+        if self.requests > 0 {
+            let writes = match self.writes {
+                0 => "no write".to_owned(),
+                1 => "1 write".to_owned(),
+                many => format!("{many} writes"),
+            };
+            write!(f, " ({} requests, {writes}, {}", self.requests, spent(self.work))?;
+            if millis(self.wait) > 0 {
+                write!(f, " after {} of waiting", spent(self.wait))?;
+            }
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}
+
+fn spent(time: Duration) -> String {
+    match time.as_millis() {
+        ms @ ..1000 => format!("{ms} ms"),
+        _ => format!("{:.1} s", time.as_secs_f64()),
     }
 }
 
@@ -375,24 +397,38 @@ mod tests {
 
     #[test]
     fn the_last_record_has_every_figure() {
-        let finished = report().finish(Reason::Rejected, Codes::Detailed, Some("topics/b: refused"));
-        let names: Vec<&str> = finished.fields.iter().map(|(name, _)| *name).collect();
+        let figures = report().finish(Reason::Rejected, Codes::Detailed, Some("topics/b: refused"));
+        let names: Vec<&str> = figures.fields().iter().map(|(name, _)| *name).collect();
         assert_eq!(
             names.join(" "),
-            "command exit_code exit_reason created updated unchanged drifted failed skipped requests writes retries wait_ms duration_ms"
+            "ts msg command exit_code exit_reason created updated unchanged drifted failed skipped requests writes retries \
+             wait_ms duration_ms error"
         );
-        assert_eq!((finished.code, finished.number("created"), finished.number("failed")), (65, 1, 1));
+        assert_eq!(
+            (figures.code, figures.counts[0], figures.counts[4]),
+            (65, (Outcome::Created, 1), (Outcome::Failed, 1))
+        );
+        let text = "apply failed (rejected, exit code 65): topics/b: refused: 1 created, 1 failed";
+        assert_eq!(figures.to_string(), text);
     }
 
     #[test]
-    fn the_result_file_is_whole_and_masks() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("result.json");
-        let report = report();
-        report.finish(Reason::Rejected, Codes::Simple, None).write(&path, &report.entries()).expect("writable");
-        let result: Value = serde_json::from_str(&std::fs::read_to_string(&path).expect("written")).expect("JSON");
-        assert_eq!(result["objects"][1]["changes"], json!([{"path": "/p", "from": "(secret)", "to": "x"}]));
-        assert_eq!((&result["exit_code"], &result["objects"][0]["action"]), (&json!(1), &json!("created")));
-        assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 1, "no temporary file is left");
+    fn figures_are_told_as_a_person_would() {
+        let figures = Figures {
+            requests: 3,
+            wait: Duration::from_millis(1500),
+            work: Duration::from_millis(20),
+            counts: Outcome::ALL.map(|outcome| (outcome, 0)),
+            ..report().finish(Reason::Ok, Codes::Simple, None)
+        };
+        assert_eq!(figures.to_string(), "apply done (3 requests, no write, 20 ms after 1.5 s of waiting)");
+    }
+
+    #[test]
+    fn an_entry_says_what_what_about_and_how_long() {
+        let change = Change::update(vec![Difference::new("/p", Shown::text("a"), Shown::text("b"))]).note("keys move");
+        let entry = Entry::new(&ObjectId::new("topics", "a"), Outcome::Updated, Some(&change));
+        let entry = Entry { took: Duration::from_millis(120), ..entry };
+        assert_eq!(entry.to_string(), r#"updated   topics/a  /p: "a" -> "b"; keys move  (120 ms)"#);
     }
 }

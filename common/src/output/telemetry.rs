@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use log::Level;
 use serde_json::{Map, Value, json};
 
 use crate::net::http::{Attempt, Call, Client, Counters, Dialect, Limits, shorten};
 use crate::net::retry::{Deadline, pause};
-use crate::output::report::{Finished, Outcome, Report};
+use crate::output::report::{Figures, Stage};
 use crate::output::{self, Kept};
 use crate::process::cli::Command;
 use crate::process::exit::Reason;
@@ -32,15 +33,14 @@ type Job = Box<dyn FnOnce(Deadline) -> Result<(), String> + Send>;
 pub fn push(
     common: &Common,
     command: Option<&Command>,
-    finished: &Finished,
-    report: &Report,
+    figures: &Figures,
     sender: &Sender<Event>,
     events: &Receiver<Event>,
 ) {
-    let limit = if matches!(finished.reason, Reason::Signal(_)) { LIMIT_AFTER_SIGNAL } else { LIMIT };
+    let limit = if matches!(figures.reason, Reason::Signal(_)) { LIMIT_AFTER_SIGNAL } else { LIMIT };
     let mut deadline = Deadline::after(limit);
     let mut waiting: Vec<&str> = Vec::new();
-    for (name, job) in jobs(common, command, finished, report) {
+    for (name, job) in jobs(common, command, figures) {
         let sender = sender.clone();
         let thread_deadline = Deadline::after(limit.saturating_sub(MARGIN));
         let spawned = std::thread::Builder::new().name(name.into()).spawn(move || {
@@ -75,7 +75,7 @@ pub fn push(
     }
 }
 
-fn jobs(common: &Common, command: Option<&Command>, finished: &Finished, report: &Report) -> Vec<(&'static str, Job)> {
+fn jobs(common: &Common, command: Option<&Command>, figures: &Figures) -> Vec<(&'static str, Job)> {
     let mut jobs: Vec<(&'static str, Job)> = Vec::new();
     // A server without a URL is a setting that is wrong and was complained of.
     let usable = |server: &Option<Server>| server.clone().filter(|server| !server.urls.is_empty());
@@ -86,7 +86,7 @@ fn jobs(common: &Common, command: Option<&Command>, finished: &Finished, report:
                 *url = base.to_owned();
             }
         }
-        let (records, dropped) = output::kept();
+        let (records, dropped) = output::take_kept();
         let mut call = Call::post(LOKI_PUSH, loki_body(app, common.instance.as_deref(), &records, dropped));
         if let Some(tenant) = &common.loki_tenant {
             call = call.header("x-scope-orgid", tenant);
@@ -97,14 +97,14 @@ fn jobs(common: &Common, command: Option<&Command>, finished: &Finished, report:
     if let Some(gateway) = usable(&common.pushgateway).filter(|_| command == Some(&Command::Apply)) {
         // POST replaces only the names sent: the time of an older success survives a failure.
         let path = gateway_path(app, common.instance.as_deref());
-        let call = Call::post(path, metrics(finished, report)).header("content-type", "text/plain; version=0.0.4");
+        let call = Call::post(path, metrics(figures)).header("content-type", "text/plain; version=0.0.4");
         jobs.push(("Pushgateway", Box::new(move |deadline| send(&gateway, &call, &[200, 202], deadline))));
     }
     jobs
 }
 
 fn failed(name: &str, error: &str) {
-    output::warn("telemetry was not taken").field("target", name).field("error", error).emit();
+    log::warn!(target = name, error = error; "telemetry was not taken");
 }
 
 fn logs(command: Option<&Command>) -> bool {
@@ -165,7 +165,8 @@ fn loki_body(app: &str, instance: Option<&str>, records: &[Kept], dropped: usize
     let mut last = 0_u128;
     let mut values: Vec<Value> = Vec::new();
     if dropped > 0 {
-        let line = output::warn("the oldest records were left out of the push").field("dropped", dropped).json_line();
+        let text = format_args!("the oldest records were left out of the push");
+        let line = output::record(Level::Warn, module_path!(), text, &[("dropped", dropped.into())], output::json_line);
         last = records.first().map_or(1, |record| record.at.saturating_sub(1));
         values.push(json!([last.to_string(), line]));
     }
@@ -191,9 +192,8 @@ fn gateway_path(app: &str, instance: Option<&str>) -> String {
 }
 
 /// The figures of a run, in Prometheus' text format.
-fn metrics(finished: &Finished, report: &Report) -> String {
+fn metrics(figures: &Figures) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-    let seconds = |name: &str| Duration::from_millis(finished.number(name)).as_secs_f64();
     let mut text = String::new();
     let mut gauge = |name: &str, help: &str, samples: &[(String, f64)]| {
         text += &format!("# HELP {name} {help}\n# TYPE {name} gauge\n");
@@ -202,25 +202,27 @@ fn metrics(finished: &Finished, report: &Report) -> String {
         }
     };
     let plain = |value: f64| vec![(String::new(), value)];
-    gauge("init_last_exit_code", "Exit code of the last run.", &plain(f64::from(finished.code)));
+    gauge("init_last_exit_code", "Exit code of the last run.", &plain(f64::from(figures.code)));
     gauge("init_last_completion_timestamp_seconds", "When the last run ended.", &plain(now));
-    if finished.reason == Reason::Ok {
+    if figures.reason == Reason::Ok {
         gauge("init_last_success_timestamp_seconds", "When the last successful run ended.", &plain(now));
     }
-    gauge("init_duration_seconds", "How long the last run worked, without the wait.", &plain(seconds("duration_ms")));
-    gauge("init_wait_seconds", "How long the last run waited for its server.", &plain(seconds("wait_ms")));
-    let actions =
-        [Outcome::Created, Outcome::Updated, Outcome::Unchanged, Outcome::Drifted, Outcome::Failed, Outcome::Skipped];
-    #[expect(clippy::cast_precision_loss, reason = "no folder holds 2^52 files")]
-    let objects: Vec<(String, f64)> = actions
+    gauge(
+        "init_duration_seconds",
+        "How long the last run worked, without the wait.",
+        &plain(figures.work.as_secs_f64()),
+    );
+    gauge("init_wait_seconds", "How long the last run waited for its server.", &plain(figures.wait.as_secs_f64()));
+    #[expect(clippy::cast_precision_loss, reason = "no run counts to 2^52")]
+    let number = |count: u64| count as f64;
+    let objects: Vec<(String, f64)> = figures
+        .counts
         .iter()
-        .map(|action| (format!("{{action=\"{}\"}}", action.word()), report.count(*action) as f64))
+        .map(|(outcome, count)| (format!("{{action=\"{}\"}}", Stage::Done.word(*outcome)), number(*count)))
         .collect();
     gauge("init_objects", "Objects of the last run by what became of them.", &objects);
-    #[expect(clippy::cast_precision_loss, reason = "no run sends 2^52 requests")]
-    let number = |name: &str| finished.number(name) as f64;
-    gauge("init_writes", "Mutating requests that the last run sent.", &plain(number("writes")));
-    gauge("init_retries", "Requests that the last run sent again.", &plain(number("retries")));
+    gauge("init_writes", "Mutating requests that the last run sent.", &plain(number(figures.writes)));
+    gauge("init_retries", "Requests that the last run sent again.", &plain(number(figures.retries)));
     let version = output::origin().map_or("", |origin| origin.version);
     gauge("init_build_info", "The program's version.", &[(format!("{{version=\"{version}\"}}"), 1.0)]);
     text

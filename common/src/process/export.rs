@@ -52,7 +52,7 @@ pub fn run(kinds: &mut [Box<dyn Kind>], only: &[String], folder: &Path) -> Ended
             placeholders.extend(object.placeholders);
         }
     }
-    output::info("exported").field("files", files).field("folder", folder.display().to_string()).emit();
+    log::info!(files = files, folder:% = folder.display(); "exported");
     let lines: String = placeholders.iter().map(|name| format!("{name}\n")).collect();
     let _ = output::print(&lines);
     (Reason::Ok, None)

@@ -8,11 +8,16 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::engine::run::Ended;
+use crate::output::{self, ALWAYS};
+
+/// How long the record of a crash may take.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What ends the wait of `main`.
 #[derive(Debug)]
@@ -63,12 +68,9 @@ fn on_panic(sender: &Sender<Event>) {
         let again = PANICKED.replace(true);
         let sent = sender.lock().unwrap_or_else(PoisonError::into_inner).send(Event::Crash(text.clone()));
         if again || sent.is_err() || std::thread::current().id() == main {
-            crate::output::error("run finished")
-                .always()
-                .field("exit_code", 1)
-                .field("exit_reason", "internal")
-                .field("error", format!("crashed: {text}"))
-                .emit();
+            let error = format!("crashed: {text}");
+            log::error!(target: ALWAYS, exit_code = 1, exit_reason = "internal", error = error; "run finished");
+            output::flush(LAST_WORDS);
             signal_hook::low_level::exit(1);
         }
         // `main` says the last record and ends the process; returning from here would abort it first.

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use ring::rand::SecureRandom;
 
@@ -20,7 +21,7 @@ use crate::net::retry::Deadline;
 use crate::net::wait::{self, Probe};
 use crate::output::report::Report;
 use crate::output::telemetry;
-use crate::output::{self, Origin, Record};
+use crate::output::{self, ALWAYS, Origin, result};
 use crate::process::cli::{self, Args, Command};
 use crate::process::exit::Reason;
 use crate::process::export;
@@ -66,8 +67,6 @@ impl Context {
 /// Runs the program: `main` is this and nothing else.
 #[must_use]
 pub fn start(app: App) -> ExitCode {
-    let instance = std::env::var("INSTANCE").ok().filter(|instance| !instance.is_empty());
-    output::start(Origin { app: app.name, version: app.version, run_id: run_id(), instance });
     let report = Arc::new(Report::new(Arc::default()));
     let (sender, events) = channel();
     signal::install(&sender);
@@ -113,10 +112,9 @@ fn prepare(app: App, report: &Arc<Report>) -> (Result<Ready, String>, Common) {
     // Settings count for a wrong command line too: they say how its record looks, what its code is and who is told.
     let mut common = Common::read(&mut env);
     let quiet = parsed.as_ref().is_ok_and(|args| args.command == Command::Healthcheck);
-    output::configure(common.log_format, if quiet { log::LevelFilter::Error } else { common.log_level });
-    if let Err(problem) = output::bridge(common.rust_log.as_deref(), common.log_level) {
-        env.problem(problem);
-    }
+    let level = if quiet { log::LevelFilter::Error } else { common.log_level };
+    let origin = Origin { app: app.name, version: app.version, run_id: run_id(), instance: common.instance.clone() };
+    output::start(origin, common.log_format, level, common.rust_log.as_deref());
     let args = match parsed {
         Ok(args) => args,
         Err(text) => return (Err(format!("{text} ({} --help shows what there is)", app.name)), common),
@@ -145,6 +143,9 @@ fn known_kinds(app: App, args: Args) -> Result<Args, String> {
     }
     Ok(args)
 }
+
+/// How long the last record may take to be written: nobody may be reading stderr, and a signal is answered within a second.
+const FLUSH: Duration = Duration::from_millis(900);
 
 /// What `main` keeps to itself, so that the run can be told of however it ends.
 struct Last {
@@ -188,22 +189,24 @@ impl Last {
 
     /// Tells everybody how the run ended, the last record last; returns the code. `command` is `None` when the command line was wrong.
     fn say(&self, reason: Reason, error: Option<&str>, command: Option<&Command>) -> ExitCode {
-        let finished = self.report.finish(reason, self.common.exit_codes, error);
+        let figures = self.report.finish(reason, self.common.exit_codes, error);
         if let Some(path) = &self.common.result_file
-            && let Err(error) = finished.write(path, &self.report.entries())
+            && let Err(error) = result::write(path, &figures, &self.report.entries())
         {
             let text = format!("{}: {error}", path.display());
-            output::warn("cannot write RESULT_FILE").field("error", text).always().emit();
+            log::warn!(target: ALWAYS, error = text; "cannot write RESULT_FILE");
         }
-        let last = finished.record();
-        last.keep();
-        termination_log(Path::new("/dev/termination-log"), &last);
-        telemetry::push(&self.common, command, &finished, &self.report, &self.sender, &self.events);
-        // Said after the push, whose warnings would otherwise come behind what is documented to be the last record.
-        if command != Some(&Command::Healthcheck) || finished.reason != Reason::Ok {
-            last.say();
-        }
-        ExitCode::from(finished.code)
+        figures.record(|last| {
+            output::keep(last);
+            termination_log(Path::new("/dev/termination-log"), last);
+            telemetry::push(&self.common, command, &figures, &self.sender, &self.events);
+            // Said after the push, whose warnings would otherwise come behind what is documented to be the last record.
+            if command != Some(&Command::Healthcheck) || reason != Reason::Ok {
+                log::logger().log(last);
+            }
+        });
+        output::flush(FLUSH);
+        ExitCode::from(figures.code)
     }
 }
 
@@ -211,12 +214,12 @@ impl Work {
     fn run(mut self, report: &Report) -> Ended {
         let service = (self.app.service)(&mut self.env, &self.context);
         for warning in self.env.warnings() {
-            output::warn("settings").field("detail", warning).emit();
+            log::warn!(detail = warning; "settings");
         }
         let problems = self.env.problems();
         let Some(mut service) = service.filter(|_| problems.is_empty()) else {
             for problem in problems {
-                output::error("settings").field("error", problem.as_str()).emit();
+                log::error!(error = problem; "settings");
             }
             return several(Reason::Config, problems);
         };
@@ -224,7 +227,7 @@ impl Work {
             Command::Apply | Command::Plan => self.converge(service.as_mut(), report),
             Command::Validate => match self.read(service.as_mut()) {
                 Ok((set, _)) => {
-                    output::info("the files are good").field("objects", set.all().len()).emit();
+                    log::info!(objects = set.all().len(); "the files are good");
                     (Reason::Ok, None)
                 }
                 Err(ended) => ended,
@@ -271,9 +274,9 @@ impl Work {
         let mut errors = Vec::new();
         for problem in &problems {
             if problem.warning && (!common.strict || self.context.offline) {
-                output::warn("files").field("detail", problem.to_string()).emit();
+                log::warn!(detail:% = problem; "files");
             } else {
-                output::error("files").field("error", problem.to_string()).emit();
+                log::error!(error:% = problem; "files");
                 errors.push(problem.to_string());
             }
         }
@@ -294,7 +297,7 @@ impl Work {
             (reason, Some(failure.message))
         })?;
         report.ready();
-        output::info("ready").field("detail", what).emit();
+        log::info!(detail = what; "ready");
         let deadline = Deadline::after(self.context.common.apply_timeout);
         service.begin(deadline).map_err(|failure| (reason_of(failure.class), Some(failure.message)))?;
         Ok(deadline)
@@ -334,10 +337,10 @@ fn several(reason: Reason, problems: &[String]) -> Ended {
 }
 
 /// Kubernetes shows this file's content as the reason a container ended, and cuts it at 4096 bytes.
-fn termination_log(path: &Path, last: &Record) {
+fn termination_log(path: &Path, last: &log::Record<'_>) {
     if path.exists() {
         // Whether anybody reads it is not for us to know, and must not change how the run ends.
-        let _ = std::fs::write(path, last.line_within(4096));
+        let _ = std::fs::write(path, output::line(last, 4096));
     }
 }
 

@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 
 use common::engine::change::Failure;
 use common::net::http::Call;
-use common::output;
 use common::output::secret::Secret;
 use common::process::settings::Login;
 use serde_json::{Value, json};
@@ -68,7 +67,7 @@ pub(super) fn make(scope: &Scope, id: i64, token: &Value, name: &str, file: &Pat
         if n > 1 {
             let text =
                 format!("the token {name} exists, but its file {} does not let in: made {wanted}", file.display());
-            output::warn("service account").field("detail", text).emit();
+            log::warn!(detail = text; "service account");
         }
         return keep(file, key.reveal())
             .map_err(|error| Failure::rejected(format!("cannot write the token file {}: {error}", file.display())));

@@ -1,12 +1,13 @@
 //! How a plan is printed: for people, or a record an object.
 
 use crate::output;
-use crate::output::report::{Entry, Outcome};
+use crate::output::report::{Entry, Outcome, Stage};
 
 /// Prints the plan on stdout.
 pub(super) fn show(entries: &[Entry]) -> std::io::Result<()> {
     if output::format() != output::Format::Text {
-        let lines: String = entries.iter().map(|entry| entry.record(entry.outcome.planned()).line() + "\n").collect();
+        let lines: String =
+            entries.iter().map(|entry| entry.record(Stage::Planned, output::stdout_line) + "\n").collect();
         return output::print(&lines);
     }
     let color = output::stdout_color();
@@ -20,7 +21,7 @@ pub(super) fn show(entries: &[Entry]) -> std::io::Result<()> {
             Outcome::Unchanged => ("=", ""),
         };
         let (paint, off) = if color && !paint.is_empty() { (paint, "\x1b[0m") } else { ("", "") };
-        text += &format!("{paint}{sign} {:<9}{off} {}\n", entry.outcome.planned(), entry.id);
+        text += &format!("{paint}{sign} {:<9}{off} {}\n", Stage::Planned.word(entry.outcome), entry.id);
         let lines = entry.differences.iter().map(ToString::to_string);
         for line in lines.chain(entry.error.clone()).chain(entry.notes.clone()) {
             text += &format!("              {line}\n");
@@ -31,13 +32,7 @@ pub(super) fn show(entries: &[Entry]) -> std::io::Result<()> {
         [Outcome::Created, Outcome::Updated, Outcome::Drifted, Outcome::Failed, Outcome::Unchanged]
             .into_iter()
             .filter(|outcome| count(*outcome) > 0)
-            .map(|outcome| {
-                format!(
-                    "{} {}",
-                    count(outcome),
-                    if outcome == Outcome::Unchanged { "unchanged" } else { outcome.planned() }
-                )
-            })
+            .map(|outcome| format!("{} {}", count(outcome), Stage::Planned.word(outcome)))
             .collect();
     let nothing = [Outcome::Created, Outcome::Updated, Outcome::Drifted, Outcome::Failed]
         .iter()

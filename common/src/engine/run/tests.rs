@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::engine::change::{Difference, Shown};
 use crate::engine::kind::Exported;
+use crate::output::report::Stage;
 
 /// What a write is to meet.
 #[derive(Clone, Copy, Debug)]
@@ -151,7 +152,7 @@ impl World {
         let entries = report.entries();
         let shown = entries.iter().map(|entry| {
             let error = entry.error.as_deref().map(|error| format!(" ({error})")).unwrap_or_default();
-            format!("{} {}{error}\n", entry.outcome.word(), entry.id)
+            format!("{} {}{error}\n", Stage::Done.word(entry.outcome), entry.id)
         });
         let shown: String = shown.collect();
         (reason, shown + &error.unwrap_or_default())

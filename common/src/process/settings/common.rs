@@ -68,7 +68,7 @@ impl Common {
             drift_warns: env.choice("ON_DRIFT", &[("fail", false), ("warn", true)]).unwrap_or(false),
             log_level: env.choice("LOG_LEVEL", &levels).unwrap_or(L::Info),
             log_format: env.choice("LOG_FORMAT", &formats),
-            rust_log: env.text("RUST_LOG"),
+            rust_log: rust_log(env),
             result_file: env.text("RESULT_FILE").map(PathBuf::from),
             exit_codes: env
                 .choice("EXIT_CODES", &[("simple", Codes::Simple), ("detailed", Codes::Detailed)])
@@ -79,4 +79,19 @@ impl Common {
             instance: env.text("INSTANCE"),
         }
     }
+}
+
+/// `RUST_LOG`: levels and modules. A filter of messages (`/text`), which `env_logger` takes too, would hide the last record.
+fn rust_log(env: &mut Env) -> Option<String> {
+    let value = env.text("RUST_LOG")?;
+    let module = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_:-".contains(c));
+    let level = |word: &str| word.parse::<log::LevelFilter>().is_ok();
+    let good = value.split(',').map(str::trim).filter(|part| !part.is_empty()).all(|part| match part.split_once('=') {
+        Some((name, word)) => module(name.trim()) && level(word.trim()),
+        None => module(part),
+    });
+    if !good {
+        env.problem("RUST_LOG: must be levels and modules, such as warn,ureq=debug");
+    }
+    Some(value).filter(|_| good)
 }
