@@ -193,9 +193,12 @@ pub fn json_line(record: &log::Record<'_>) -> String {
     OUTPUT.get().map_or_else(String::new, |output| Line::of(record, &output.origin).json(LINE_LIMIT))
 }
 
-/// Waits until everything said is written, for as long as given: nobody may be reading stderr.
-pub fn flush(limit: Duration) {
+/// Says the last record: nothing comes behind it, though the work may still be running after a signal or a crash. Waits until all is
+/// written, for as long as given: nobody may be reading stderr.
+pub fn say_last(limit: Duration, say: impl FnOnce()) {
     if let Some(output) = OUTPUT.get() {
+        output.stderr.claim();
+        say();
         output.stderr.drain(limit);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 /// What may wait to be written: more than a pipe holds, and little of what the program may use.
@@ -26,12 +27,14 @@ struct Queue {
     /// Nobody has read for as long as we wait; until somebody does, what does not fit is lost at once.
     stalled: bool,
     lost: usize,
+    /// The only thread that may still speak, once the end has come.
+    speaker: Option<ThreadId>,
 }
 
 impl Stderr {
     /// Starts the thread that writes.
     pub(super) fn start(&'static self) {
-        let spawned = std::thread::Builder::new().name("stderr".into()).spawn(|| self.write_for_ever());
+        let spawned = thread::Builder::new().name("stderr".into()).spawn(|| self.write_for_ever());
         self.queue().direct = spawned.is_err();
     }
 
@@ -39,6 +42,9 @@ impl Stderr {
     pub(super) fn push(&self, bytes: &[u8]) {
         let full = |queue: &mut Queue| queue.bytes.len() + bytes.len() > LIMIT;
         let mut queue = self.queue();
+        if queue.speaker.is_some_and(|speaker| speaker != thread::current().id()) {
+            return;
+        }
         if queue.direct {
             // Nobody may be reading stderr any more; that must not change what the run does.
             let _ = std::io::stderr().write_all(bytes);
@@ -55,6 +61,11 @@ impl Stderr {
             queue.bytes.extend_from_slice(bytes);
             self.changed.notify_all();
         }
+    }
+
+    /// From now on, only the calling thread speaks.
+    pub(super) fn claim(&self) {
+        self.queue().speaker = Some(thread::current().id());
     }
 
     /// How many records were lost since the last call, once somebody reads again.

@@ -69,8 +69,9 @@ fn on_panic(sender: &Sender<Event>) {
         let sent = sender.lock().unwrap_or_else(PoisonError::into_inner).send(Event::Crash(text.clone()));
         if again || sent.is_err() || std::thread::current().id() == main {
             let error = format!("crashed: {text}");
-            log::error!(target: ALWAYS, exit_code = 1, exit_reason = "internal", error = error; "run finished");
-            output::flush(LAST_WORDS);
+            output::say_last(LAST_WORDS, || {
+                log::error!(target: ALWAYS, exit_code = 1, exit_reason = "internal", error = error; "run finished");
+            });
             signal_hook::low_level::exit(1);
         }
         // `main` says the last record and ends the process; returning from here would abort it first.

@@ -201,11 +201,12 @@ impl Last {
             termination_log(Path::new("/dev/termination-log"), last);
             telemetry::push(&self.common, command, &figures, &self.sender, &self.events);
             // Said after the push, whose warnings would otherwise come behind what is documented to be the last record.
-            if command != Some(&Command::Healthcheck) || reason != Reason::Ok {
-                log::logger().log(last);
-            }
+            output::say_last(FLUSH, || {
+                if command != Some(&Command::Healthcheck) || reason != Reason::Ok {
+                    log::logger().log(last);
+                }
+            });
         });
-        output::flush(FLUSH);
         ExitCode::from(figures.code)
     }
 }
