@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Mutex;
 
 use common::engine::change::{Action, Change, Failure, ObjectId, Planned};
-use common::engine::kind::{Exported, Kind};
+use common::engine::kind::{AnyKind, Exported};
 use common::files::{Object, Problem, Set};
 use common::net::http::parallel;
 use serde_json::Value;
@@ -218,7 +218,7 @@ impl Dashboards {
     }
 }
 
-impl Kind for Dashboards {
+impl AnyKind for Dashboards {
     fn name(&self) -> &'static str {
         "dashboards"
     }
@@ -231,7 +231,7 @@ impl Kind for Dashboards {
         self.look()
     }
 
-    fn preflight(&mut self, planned: &[Planned]) -> Vec<Problem> {
+    fn preflight(&mut self, _: &Set, planned: &[Planned]) -> Vec<Problem> {
         let mut problems = Vec::new();
         for dashboard in &self.declared {
             for name in self.open.get(&dashboard.object.id).into_iter().flatten() {

@@ -253,7 +253,7 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
 }
 
 /// Grafana takes a data source of a type that it does not know, and then cannot use it.
-fn preflight(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let Some(plugins) = scope.plugins() else { return Vec::new() };
     let missing = |(object, body, _): &(&Object, Value, &Change)| {
         let kind = body["type"].as_str().unwrap_or_default();

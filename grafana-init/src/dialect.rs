@@ -8,7 +8,7 @@ use common::net::http::{Call, Dialect};
 use serde_json::Value;
 
 /// The service's dialect.
-pub(crate) const DIALECT: Dialect = Dialect { judge, explain };
+pub(crate) const DIALECT: Dialect = Dialect { judge, code, explain };
 
 fn judge(_call: &Call, status: u16, body: &str) -> Option<Class> {
     let has = |text: &str| body.contains(text);
@@ -29,6 +29,12 @@ fn judge(_call: &Call, status: u16, body: &str) -> Option<Class> {
         }
         _ => None,
     }
+}
+
+/// `messageId`, Grafana's own name for an error, where the answer has one.
+fn code(body: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(body).ok()?;
+    value["messageId"].as_str().map(str::to_owned)
 }
 
 /// The server's own words: `message` of every shape of error body, with what its `extra` adds.

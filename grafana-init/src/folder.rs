@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use common::engine::change::{Change, Difference, Failure, ObjectId, Planned, Shown};
-use common::engine::kind::{Exported, Kind};
+use common::engine::kind::{AnyKind, Exported};
 use common::files::{Problem, Set};
 use common::net::http::parallel;
 use serde_json::{Value, json};
@@ -251,7 +251,7 @@ fn locked(scope: &Scope, todo: &Todo, change: Change) -> Result<Change, Failure>
     })
 }
 
-impl Kind for Folders {
+impl AnyKind for Folders {
     fn name(&self) -> &'static str {
         "dashboards"
     }
@@ -265,7 +265,7 @@ impl Kind for Folders {
     }
 
     /// Entries are written once the folder is there: who is nobody is found before.
-    fn preflight(&mut self, _: &[Planned]) -> Vec<Problem> {
+    fn preflight(&mut self, _: &Set, _: &[Planned]) -> Vec<Problem> {
         let mut problems = Vec::new();
         for folder in &self.declared {
             let Some(wanted) = self.todo.get(&folder.id).and_then(|todo| todo.permissions.as_ref()) else { continue };

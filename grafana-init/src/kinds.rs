@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::engine::change::{Failure, ObjectId};
 use common::engine::document::{Documents, Row};
-use common::engine::kind::Kind;
+use common::engine::kind::AnyKind;
 use common::files::{KindSpec, Layout, Object, Set};
 use common::net::http::Call;
 use serde_json::Value;
@@ -37,14 +37,14 @@ pub(crate) const SPECS: [KindSpec; 14] = [
 ];
 
 /// The kinds for a set of files.
-pub(crate) fn kinds(server: &Rc<Server>, set: &Rc<Set>) -> Vec<Box<dyn Kind>> {
+pub(crate) fn kinds(server: &Rc<Server>, set: &Rc<Set>) -> Vec<Box<dyn AnyKind>> {
     let named: BTreeSet<&Arc<str>> = set.orgs.iter().collect();
     let scopes: Vec<Rc<Scope>> = named.into_iter().map(|org| Scope::new(server, Some(org.clone()))).collect();
     of_scopes(&Scope::new(server, None), &scopes, set)
 }
 
 /// The kinds for an export: of the connection's own organization, and of all others where the caller may list them.
-pub(crate) fn export_kinds(server: &Rc<Server>) -> Result<Vec<Box<dyn Kind>>, Failure> {
+pub(crate) fn export_kinds(server: &Rc<Server>) -> Result<Vec<Box<dyn AnyKind>>, Failure> {
     let own = server.found.borrow().org;
     let reply = server.client.send(&Call::get("/api/orgs?perpage=1000").accept(401).accept(403))?;
     let list = if reply.status == 200 { reply.json()? } else { Value::Null };
@@ -59,8 +59,8 @@ pub(crate) fn export_kinds(server: &Rc<Server>) -> Result<Vec<Box<dyn Kind>>, Fa
     Ok(of_scopes(&Scope::new(server, None), &scopes, &Rc::default()))
 }
 
-fn of_scopes(own: &Rc<Scope>, named: &[Rc<Scope>], set: &Rc<Set>) -> Vec<Box<dyn Kind>> {
-    let mut kinds: Vec<Box<dyn Kind>> = Vec::new();
+fn of_scopes(own: &Rc<Scope>, named: &[Rc<Scope>], set: &Rc<Set>) -> Vec<Box<dyn AnyKind>> {
+    let mut kinds: Vec<Box<dyn AnyKind>> = Vec::new();
     row(&mut kinds, own, set, &crate::plugin::ROW);
     kinds.push(Box::new(Orgs::new(named)));
     of_org(&mut kinds, own, set);
@@ -71,7 +71,7 @@ fn of_scopes(own: &Rc<Scope>, named: &[Rc<Scope>], set: &Rc<Set>) -> Vec<Box<dyn
     kinds
 }
 
-fn of_org(kinds: &mut Vec<Box<dyn Kind>>, scope: &Rc<Scope>, set: &Rc<Set>) {
+fn of_org(kinds: &mut Vec<Box<dyn AnyKind>>, scope: &Rc<Scope>, set: &Rc<Set>) {
     note_names(scope, set);
     row(kinds, scope, set, &crate::team::ROW);
     row(kinds, scope, set, &crate::service_account::ROW);
@@ -104,7 +104,7 @@ fn note_names(scope: &Scope, set: &Set) {
     memory.timings = names("mute_timings");
 }
 
-fn row(kinds: &mut Vec<Box<dyn Kind>>, scope: &Rc<Scope>, set: &Rc<Set>, row: &'static Row<Scope>) {
+fn row(kinds: &mut Vec<Box<dyn AnyKind>>, scope: &Rc<Scope>, set: &Rc<Set>, row: &'static Row<Scope>) {
     let org = scope.org.as_deref();
     let ids: Vec<ObjectId> = set.of_org(org, row.kind).iter().map(|object| object.id.clone()).collect();
     let inner = Documents::new(row, scope.clone(), set.clone(), org);

@@ -97,7 +97,7 @@ fn needs(object: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
 }
 
 /// The server refuses a folder that is not there, but only once others were written.
-fn preflight(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (object, body, _) in todo {
         let Some(uid) = folder_of(body) else { continue };

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId, Planned};
-use common::engine::kind::{Exported, Kind};
+use common::engine::kind::{AnyKind, Exported};
 use common::files::Problem;
 use serde_json::json;
 
@@ -21,7 +21,7 @@ impl Orgs {
     }
 }
 
-impl Kind for Orgs {
+impl AnyKind for Orgs {
     fn name(&self) -> &'static str {
         "orgs"
     }

@@ -53,7 +53,7 @@ fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
     problems
 }
 
-fn preflight(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (object, body, _) in todo {
         let Some(home) = body["homeDashboardUID"].as_str().filter(|home| !home.is_empty()) else { continue };

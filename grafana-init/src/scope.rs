@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use common::engine::change::{Change, Class, Failure, ObjectId, Planned};
-use common::engine::kind::{Exported, Kind};
-use common::files::Problem;
+use common::engine::kind::{AnyKind, Exported};
+use common::files::{Problem, Set};
 use common::net::http::{Call, Client, LIST_LIMIT, Reply};
 use serde_json::Value;
 
@@ -212,13 +212,13 @@ pub(crate) const STEP: char = '\u{1}';
 /// A kind in its organization: everything is to be created in one that is not there yet.
 pub(crate) struct Scoped {
     scope: Rc<Scope>,
-    inner: Box<dyn Kind>,
+    inner: Box<dyn AnyKind>,
     /// The declared objects, named as the kind names them.
     ids: Vec<ObjectId>,
 }
 
 impl Scoped {
-    pub(crate) fn new(scope: &Rc<Scope>, inner: Box<dyn Kind>, ids: Vec<ObjectId>) -> Self {
+    pub(crate) fn new(scope: &Rc<Scope>, inner: Box<dyn AnyKind>, ids: Vec<ObjectId>) -> Self {
         Self { scope: scope.clone(), inner, ids }
     }
 }
@@ -234,7 +234,7 @@ impl Scoped {
     }
 }
 
-impl Kind for Scoped {
+impl AnyKind for Scoped {
     fn name(&self) -> &'static str {
         self.inner.name()
     }
@@ -263,9 +263,9 @@ impl Kind for Scoped {
         Ok(planned)
     }
 
-    fn preflight(&mut self, planned: &[Planned]) -> Vec<Problem> {
+    fn preflight(&mut self, set: &Set, planned: &[Planned]) -> Vec<Problem> {
         match self.scope.find() {
-            Ok(true) => self.inner.preflight(planned),
+            Ok(true) => self.inner.preflight(set, planned),
             // There is nothing yet to ask about.
             Ok(false) | Err(_) => Vec::new(),
         }

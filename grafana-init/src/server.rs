@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::engine::change::Failure;
-use common::engine::kind::{Kind, Service};
+use common::engine::kind::{AnyKind, Service};
 use common::files::Set;
 use common::net::http::Client;
 use common::net::retry::Deadline;
@@ -117,11 +117,11 @@ impl Service for Grafana {
         Ok(())
     }
 
-    fn kinds(&mut self, set: &Rc<Set>) -> Vec<Box<dyn Kind>> {
+    fn kinds(&mut self, set: &Rc<Set>) -> Vec<Box<dyn AnyKind>> {
         crate::kinds::kinds(&self.server, set)
     }
 
-    fn export_kinds(&mut self) -> Result<Vec<Box<dyn Kind>>, Failure> {
+    fn export_kinds(&mut self) -> Result<Vec<Box<dyn AnyKind>>, Failure> {
         crate::kinds::export_kinds(&self.server)
     }
 }

@@ -174,7 +174,7 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
 }
 
 /// A token that cannot be kept would be lost: its directory is tried first.
-fn preflight(_: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(_: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (object, body, _) in todo {
         for (index, token) in body["tokens"].as_array().into_iter().flatten().enumerate() {

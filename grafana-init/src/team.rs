@@ -170,7 +170,7 @@ fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
 }
 
 /// Members are added once the team is there: a login that nobody has is found before.
-fn preflight(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (object, body, _) in todo {
         for (index, login) in body["members"].as_array().into_iter().flatten().enumerate() {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::engine::change::{Class, Failure};
-use common::net::http::Counters;
 use common::net::lookup::{self, ConnectError};
+use common::net::retry::Counters;
 use common::net::retry::{Deadline, pause};
 use kafka_protocol::messages::{
     ApiVersionsRequest, ApiVersionsResponse, SaslAuthenticateRequest, SaslHandshakeRequest,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use common::engine::change::{Class, Failure};
-use common::net::http::Counters;
+use common::net::retry::Counters;
 use common::net::retry::{Backoff, Deadline, pause};
 use kafka_protocol::messages::{DescribeClusterRequest, FetchRequest, MetadataRequest, MetadataResponse};
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use common::engine::change::{Change, Class, Failure, Planned};
-use common::engine::kind::{Exported, Kind};
+use common::engine::kind::{AnyKind, Exported};
 use common::files::{Object, Problem, Set};
 use common::net::retry::{Backoff, pause};
 
@@ -77,7 +77,7 @@ impl Verified {
 /// Brokers that are read back from at a time.
 const AT_A_TIME: usize = 4;
 
-impl Kind for Verified {
+impl AnyKind for Verified {
     fn name(&self) -> &'static str {
         self.kind
     }
@@ -119,7 +119,7 @@ impl Kind for Verified {
         Ok(planned)
     }
 
-    fn preflight(&mut self, planned: &[Planned]) -> Vec<Problem> {
+    fn preflight(&mut self, _: &Set, planned: &[Planned]) -> Vec<Problem> {
         if planned.is_empty() {
             return Vec::new();
         }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::engine::change::{Action, Change, Class, Difference, Failure, ObjectId, Planned, Shown};
-use common::engine::kind::{Exported, Kind};
+use common::engine::kind::{AnyKind, Exported};
 use common::files::{Problem, Set};
 
 use crate::cluster::{Cluster, Shared};
@@ -174,7 +174,7 @@ impl Want {
     }
 }
 
-impl Kind for Seeds {
+impl AnyKind for Seeds {
     fn name(&self) -> &'static str {
         KIND
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::engine::change::{Class, Failure};
-use common::engine::kind::{Kind, Service};
+use common::engine::kind::{AnyKind, Service};
 use common::files::{KindSpec, Layout, Set};
 use common::net::retry::Deadline;
 use common::net::wait::{PASSWORD_TRIES, Probe, TOKEN_TRIES};
@@ -104,7 +104,7 @@ impl Service for Kafka {
         Ok(())
     }
 
-    fn kinds(&mut self, set: &Rc<Set>) -> Vec<Box<dyn Kind>> {
+    fn kinds(&mut self, set: &Rc<Set>) -> Vec<Box<dyn AnyKind>> {
         let cluster = &self.cluster;
         let users = Users::of(set, self.verify.clone(), &cluster.borrow().link, self.offline);
         let (alter, configs) = (Some(Right::Alter), Some(Right::AlterConfigs));

@@ -79,7 +79,7 @@ pub(crate) fn needs(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
 }
 
 /// An index of the alias's name, and indices that are not there, are found before the first write.
-pub(crate) fn preflight(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut names: Vec<String> = todo.iter().map(|(object, ..)| object.id.name.clone()).collect();
     names.extend(
         todo.iter()

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::engine::change::{Change, Difference, Failure, ObjectId, Planned, Shown};
-use common::engine::kind::{Exported, Kind};
+use common::engine::kind::{AnyKind, Exported};
 use common::files::{Object, Problem, Set};
 use serde_json::{Value, json};
 
@@ -170,7 +170,7 @@ fn check(object: &Object, body: &Value) -> Vec<Problem> {
     problems
 }
 
-impl Kind for Attachments {
+impl AnyKind for Attachments {
     fn name(&self) -> &'static str {
         KIND
     }
@@ -206,7 +206,7 @@ impl Kind for Attachments {
     }
 
     /// A policy that is nowhere could not be attached later either.
-    fn preflight(&mut self, _: &[Planned]) -> Vec<Problem> {
+    fn preflight(&mut self, _: &Set, _: &[Planned]) -> Vec<Problem> {
         let unknown = self.want.iter().filter(|object| self.set.get("ism_policies", &object.id.name).is_none());
         let mut problems = Vec::new();
         for object in unknown {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::engine::change::{Class, Failure, ObjectId};
-use common::engine::kind::{Kind, Service};
+use common::engine::kind::{AnyKind, Service};
 use common::files::Set;
 use common::net::http::{Call, Client, LIST_LIMIT, Reply};
 use common::net::retry::Deadline;
@@ -75,7 +75,7 @@ impl Service for OpenSearch {
         Ok(())
     }
 
-    fn kinds(&mut self, set: &Rc<Set>) -> Vec<Box<dyn Kind>> {
+    fn kinds(&mut self, set: &Rc<Set>) -> Vec<Box<dyn AnyKind>> {
         crate::kinds::kinds(&self.cluster, set)
     }
 }

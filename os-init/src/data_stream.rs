@@ -54,7 +54,7 @@ pub(crate) fn needs(object: &Object, _: &Value, set: &Set) -> Vec<ObjectId> {
 }
 
 /// A stream without a template is refused by the server; that can be known before.
-pub(crate) fn preflight(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let Ok(Some(answer)) = cluster.get("/_index_template?filter_path=index_templates.index_template.index_patterns,index_templates.index_template.data_stream.timestamp_field.name") else {
         return Vec::new();
     };

@@ -13,7 +13,7 @@ use common::net::http::{Call, Dialect};
 use serde_json::Value;
 
 /// The service's dialect.
-pub(crate) const DIALECT: Dialect = Dialect { judge, explain };
+pub(crate) const DIALECT: Dialect = Dialect { judge, code, explain };
 
 fn judge(call: &Call, status: u16, body: &str) -> Option<Class> {
     let has = |text: &str| body.contains(text);
@@ -56,6 +56,12 @@ fn judge(call: &Call, status: u16, body: &str) -> Option<Class> {
 
 fn is_security(call: &Call) -> bool {
     call.path.starts_with("/_plugins/_security/api/")
+}
+
+/// `error.type`, the outermost: what the core and its plugins call an error.
+fn code(body: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(body).ok()?;
+    value.pointer("/error/type").and_then(Value::as_str).map(str::to_owned)
 }
 
 /// The server's own words, with what helps against the ones that puzzle people.

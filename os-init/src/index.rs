@@ -235,7 +235,7 @@ const PIPELINES: [(&str, &str); 3] = [
 ];
 
 /// The server takes the name of a pipeline that is not there, and refuses documents later.
-pub(crate) fn preflight(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (object, body, _) in todo {
         let flat = settings_of(body);

@@ -247,7 +247,7 @@ fn rules(policy: &Value) -> Vec<(i64, Vec<String>)> {
         .collect()
 }
 
-pub(crate) fn preflight(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut held = Vec::new();
     let read = pages(cluster, false, |fields| {
         let policy: Value =

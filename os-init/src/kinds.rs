@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use common::engine::diff::Writing;
 use common::engine::document::{Documents, Row};
-use common::engine::kind::Kind;
+use common::engine::kind::AnyKind;
 use common::files::{KindSpec, Layout, Set};
 
 use crate::attachment::{self, Attachments};
@@ -178,9 +178,9 @@ static ROWS: [Row<Cluster>; 17] = [
 ];
 
 /// The kinds for a set of files, in the order of `SPECS`.
-pub(crate) fn kinds(cluster: &Rc<Cluster>, set: &Rc<Set>) -> Vec<Box<dyn Kind>> {
+pub(crate) fn kinds(cluster: &Rc<Cluster>, set: &Rc<Set>) -> Vec<Box<dyn AnyKind>> {
     remember(cluster, set);
-    let make = |spec: &KindSpec| -> Box<dyn Kind> {
+    let make = |spec: &KindSpec| -> Box<dyn AnyKind> {
         let Some(row) = ROWS.iter().find(|row| row.kind == spec.name) else {
             return Box::new(Attachments::new(cluster.clone(), set.clone()));
         };

@@ -48,7 +48,7 @@ pub(crate) fn check_search(object: &Object, body: &Value, _: &Set) -> Vec<Proble
 }
 
 /// Lets the server build each pipeline and run it on an empty document; what the document meets does not matter.
-pub(crate) fn preflight_ingest(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight_ingest(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let bodies: Vec<(&Object, String)> = todo
         .iter()
         .map(|(object, body, _)| (*object, json!({"pipeline": body, "docs": [{"_source": {}}]}).to_string()))

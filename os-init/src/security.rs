@@ -143,7 +143,7 @@ pub(crate) fn needs_role(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
     declared(set, "action_groups", names)
 }
 
-pub(crate) fn preflight_mappings(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight_mappings(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let roles = todo.iter().map(|(object, ..)| (*object, String::new(), object.id.name.clone()));
     missing_roles(cluster, roles.collect())
 }

@@ -219,7 +219,7 @@ pub(crate) fn needs_policy(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId>
 }
 
 /// The server does not look whether a policy's repository is there.
-pub(crate) fn preflight_policies(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight_policies(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (object, body, _) in todo {
         let Some(name) = body.pointer("/snapshot_config/repository").and_then(Value::as_str) else { continue };

@@ -126,7 +126,7 @@ fn simulate(cluster: &Cluster, todo: &[(&Object, Value)]) -> Vec<Problem> {
 
 const NOWHERE: &str = "os-init-pre-flight-of-a-template";
 
-pub(crate) fn preflight_components(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight_components(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let bodies: Vec<(&Object, Value)> = todo
         .iter()
         .map(|(object, body, _)| (*object, json!({"index_patterns": [NOWHERE], "template": body["template"]})))
@@ -134,7 +134,11 @@ pub(crate) fn preflight_components(cluster: &Cluster, todo: &[(&Object, Value, &
     simulate(cluster, &bodies)
 }
 
-pub(crate) fn preflight_index_templates(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight_index_templates(
+    cluster: &Cluster,
+    _: &Set,
+    todo: &[(&Object, Value, &Change)],
+) -> Vec<Problem> {
     let held = match held_claims(cluster) {
         Ok(held) => held,
         Err(failure) => return vec![Problem::of_file("index_templates", failure.message)],

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use common::engine::change::{Change, Class, Difference, Failure, ObjectId, Planned, Shown};
 use common::engine::diff::{Writing, diff};
 use common::engine::document::{Documents, Have, Held, Meta};
-use common::engine::kind::{Exported, Kind};
+use common::engine::kind::{AnyKind, Exported};
 use common::files::{Object, Problem, Set};
 use common::net::http::Call;
 use common::output::secret::Secret;
@@ -40,7 +40,7 @@ impl Users {
     }
 }
 
-impl Kind for Users {
+impl AnyKind for Users {
     fn name(&self) -> &'static str {
         KIND
     }
@@ -53,8 +53,8 @@ impl Kind for Users {
         self.rows.plan()
     }
 
-    fn preflight(&mut self, planned: &[Planned]) -> Vec<Problem> {
-        self.rows.preflight(planned)
+    fn preflight(&mut self, set: &Set, planned: &[Planned]) -> Vec<Problem> {
+        self.rows.preflight(set, planned)
     }
 
     fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
@@ -189,7 +189,7 @@ pub(crate) fn needs(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
     declared(set, "roles", strings(&body["opendistro_security_roles"]))
 }
 
-pub(crate) fn preflight(cluster: &Cluster, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut roles = Vec::new();
     for (object, body, change) in todo {

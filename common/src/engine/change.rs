@@ -228,6 +228,14 @@ pub enum Class {
     Timeout,
 }
 
+impl Class {
+    /// Whether a later try may come out otherwise.
+    #[must_use]
+    pub fn recovers(self) -> bool {
+        matches!(self, Self::Again | Self::Ambiguous)
+    }
+}
+
 /// Why something could not be read, checked or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -237,12 +245,16 @@ pub struct Failure {
     pub message: String,
     /// How long the server asked to be left alone.
     pub after: Option<Duration>,
+    /// The status of the HTTP answer, where there was one.
+    pub status: Option<u16>,
+    /// The server's own name for the error: `index_not_found_exception`, `INVALID_CONFIG`.
+    pub code: Option<String>,
 }
 
 impl Failure {
     /// A failure of the class given.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), after: None }
+        Self { class, message: message.into(), after: None, status: None, code: None }
     }
 
     /// A refusal by the server.
@@ -253,6 +265,12 @@ impl Failure {
     /// Something that repeating cannot change.
     pub fn fatal(message: impl Into<String>) -> Self {
         Self::new(Class::Fatal, message)
+    }
+
+    /// Whether the server called the error so.
+    #[must_use]
+    pub fn is(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
     }
 
     /// The same failure with what was being done put before it.

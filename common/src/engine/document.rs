@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::engine::change::{Change, Failure, ObjectId, Planned};
 use crate::engine::diff::{Writing, diff, mask};
-use crate::engine::kind::{Exported, Kind};
+use crate::engine::kind::{AnyKind, Exported};
 use crate::files::{Object, Problem, Set};
 
 /// One object as the server has it.
@@ -71,7 +71,7 @@ pub struct Row<S: 'static> {
     /// What has to be there first, of what is declared.
     pub needs: fn(&Object, &Value, &Set) -> Vec<ObjectId>,
     /// Asks the server, without writing, whether it would take an object that is to be written.
-    pub preflight: fn(&S, &[(&Object, Value, &Change)]) -> Vec<Problem>,
+    pub preflight: fn(&S, &Set, &[(&Object, Value, &Change)]) -> Vec<Problem>,
     /// How many objects `preflight` is given at once: all, or fewer where each stands for itself, so that memory does not grow with the set.
     pub preflight_batch: usize,
     /// Turns an object into a body for a file; `None` leaves it out (reserved, internal). The names returned are placeholders.
@@ -104,7 +104,7 @@ impl<S> Row<S> {
             write,
             check: |_, _, _| Vec::new(),
             needs: |_, _, _| Vec::new(),
-            preflight: |_, _| Vec::new(),
+            preflight: |_, _, _| Vec::new(),
             preflight_batch: usize::MAX,
             export: |_, body, _| Some((body, Vec::new())),
             single: false,
@@ -147,7 +147,7 @@ impl<S> Documents<S> {
     }
 }
 
-impl<S> Kind for Documents<S> {
+impl<S> AnyKind for Documents<S> {
     fn name(&self) -> &'static str {
         self.row.kind
     }
@@ -186,7 +186,7 @@ impl<S> Kind for Documents<S> {
         Ok(plan)
     }
 
-    fn preflight(&mut self, planned: &[Planned]) -> Vec<Problem> {
+    fn preflight(&mut self, set: &Set, planned: &[Planned]) -> Vec<Problem> {
         let mut todo = self.want.iter().zip(planned).filter_map(|(object, planned)| {
             let change = planned.verdict.as_ref().ok().filter(|change| change.writes())?;
             Some((object.as_ref(), object.value().ok()?, change))
@@ -197,7 +197,7 @@ impl<S> Kind for Documents<S> {
             if batch.is_empty() {
                 return problems;
             }
-            problems.extend((self.row.preflight)(&self.server, &batch));
+            problems.extend((self.row.preflight)(&self.server, set, &batch));
         }
     }
 

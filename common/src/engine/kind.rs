@@ -10,7 +10,7 @@ use crate::net::retry::Deadline;
 use crate::net::wait::Probe;
 
 /// One kind of object on one server (in one organization).
-pub trait Kind {
+pub trait AnyKind {
     /// The kind's folder name.
     fn name(&self) -> &'static str;
 
@@ -21,10 +21,11 @@ pub trait Kind {
     /// An error says that the kind could not be read at all.
     fn plan(&mut self) -> Result<Vec<Planned>, Failure>;
 
-    /// Asks the server, without writing, whether it would take what `planned` (this kind's part of the plan) wants.
+    /// Asks the server, without writing, whether it would take what `planned` (this kind's part of the plan) wants; `set` is
+    /// everything that is declared.
     /// Problems that are warnings do not stop the run unless `STRICT` is set.
-    fn preflight(&mut self, planned: &[Planned]) -> Vec<Problem> {
-        let _ = planned;
+    fn preflight(&mut self, set: &Set, planned: &[Planned]) -> Vec<Problem> {
+        let _ = (set, planned);
         Vec::new()
     }
 
@@ -70,10 +71,10 @@ pub trait Service {
     fn begin(&mut self, deadline: Deadline) -> Result<(), Failure>;
 
     /// The kinds in the order in which they are applied. Makes no connection: `validate` calls this too.
-    fn kinds(&mut self, set: &Rc<Set>) -> Vec<Box<dyn Kind>>;
+    fn kinds(&mut self, set: &Rc<Set>) -> Vec<Box<dyn AnyKind>>;
 
     /// The kinds for `export`, where those for a set of files will not do (several organizations, say).
-    fn export_kinds(&mut self) -> Result<Vec<Box<dyn Kind>>, Failure> {
+    fn export_kinds(&mut self) -> Result<Vec<Box<dyn AnyKind>>, Failure> {
         Ok(self.kinds(&Rc::new(Set::default())))
     }
 }

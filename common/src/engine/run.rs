@@ -1,36 +1,50 @@
-//! The runner: plan every kind, pre-flight, apply in order, plan again. Idempotence, verification and recovery are this one loop.
+//! The runner: plan every kind, pre-flight, apply in order, read back. Idempotence, verification and recovery are this one loop.
 //! It knows kinds and changes, and neither files nor servers.
 //!
-//! | planned again as | its write was        | then                                                    |
-//! |------------------|----------------------|---------------------------------------------------------|
-//! | equal            | anything             | created or updated: the read-back is the proof          |
-//! | different        | good                 | polled until the kind's `settles_within` is over, failed |
-//! | different        | again or ambiguous   | written again, at most `MAX_RETRIES` times              |
-//! | different        | refused              | failed                                                  |
+//! Each kind is read back before the next one is written: what an object needs is there, and equal, before the object is tried.
 
 use std::collections::BTreeMap;
 
-use crate::engine::change::{Action, Change, Class, Failure, ObjectId, Planned};
-use crate::engine::kind::Kind;
-use crate::files::Problem;
+use crate::engine::change::{Action, Change, Class, ObjectId, Planned};
+use crate::engine::kind::AnyKind;
+use crate::files::{Problem, Set};
 use crate::net::retry::Deadline;
 use crate::output::report::{Entry, Outcome, Report};
 use crate::process::exit::Reason;
 
+mod settle;
 mod show;
 mod write;
 
 use write::Run;
 
+/// What becomes of a difference that cannot be changed in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDrift {
+    /// Nothing is written.
+    Fail,
+    /// It is reported and left; everything else is applied.
+    Warn,
+}
+
+/// Whether a doubt that pre-flight found stops the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubts {
+    /// It is a warning.
+    Warn,
+    /// It is an error: `STRICT=true`.
+    Fail,
+}
+
 /// What the runner is told of the settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// `MAX_RETRIES`.
+    /// `MAX_RETRIES`: how often one object's write is sent again.
     pub max_retries: u32,
     /// `STRICT`.
-    pub strict: bool,
-    /// `ON_DRIFT=warn`.
-    pub drift_warns: bool,
+    pub doubts: Doubts,
+    /// `ON_DRIFT`.
+    pub on_drift: OnDrift,
     /// `APPLY_TIMEOUT`, from readiness on.
     pub deadline: Deadline,
 }
@@ -38,11 +52,11 @@ pub struct Rules {
 /// How a run came out: the reason, and a sentence unless all is well.
 pub type Ended = (Reason, Option<String>);
 
-type Kinds = [Box<dyn Kind>];
+type Kinds = [Box<dyn AnyKind>];
 
 /// Runs `plan`: reads, compares, reports; never writes.
-pub fn plan(kinds: &mut Kinds, rules: Rules, report: &Report) -> Ended {
-    let plan = Plan::read(kinds, rules);
+pub fn plan(kinds: &mut Kinds, set: &Set, rules: Rules, report: &Report) -> Ended {
+    let plan = Plan::read(kinds, set, rules);
     let mut entries = Vec::new();
     for planned in plan.kinds.iter().flatten() {
         let entry = match &planned.verdict {
@@ -53,7 +67,7 @@ pub fn plan(kinds: &mut Kinds, rules: Rules, report: &Report) -> Ended {
         entries.push(entry);
     }
     // Nobody may be reading; what is found still decides the exit code.
-    let _ = show::show(&entries);
+    let _ = show::show(&entries, &plan.unread);
     if let Some(ended) = plan.refused(rules) {
         return ended;
     }
@@ -61,8 +75,8 @@ pub fn plan(kinds: &mut Kinds, rules: Rules, report: &Report) -> Ended {
 }
 
 /// Runs `apply`.
-pub fn apply(kinds: &mut Kinds, rules: Rules, report: &Report) -> Ended {
-    let plan = Plan::read(kinds, rules);
+pub fn apply(kinds: &mut Kinds, set: &Set, rules: Rules, report: &Report) -> Ended {
+    let plan = Plan::read(kinds, set, rules);
     if let Some(ended) = plan.refused(rules) {
         plan.report_unwritten(report);
         return ended;
@@ -74,12 +88,12 @@ pub fn apply(kinds: &mut Kinds, rules: Rules, report: &Report) -> Ended {
 struct Plan {
     kinds: Vec<Vec<Planned>>,
     /// Kinds that could not be read at all.
-    unread: Vec<Failure>,
+    unread: Vec<super::change::Failure>,
     problems: Vec<Problem>,
 }
 
 impl Plan {
-    fn read(kinds: &mut Kinds, rules: Rules) -> Self {
+    fn read(kinds: &mut Kinds, set: &Set, rules: Rules) -> Self {
         let mut plan = Self { kinds: Vec::new(), unread: Vec::new(), problems: Vec::new() };
         for kind in kinds.iter_mut() {
             match kind.plan() {
@@ -99,11 +113,11 @@ impl Plan {
         plan.kinds.resize_with(kinds.len(), Vec::new);
         if plan.unread.is_empty() {
             for (kind, planned) in kinds.iter_mut().zip(&plan.kinds) {
-                plan.problems.extend(kind.preflight(planned));
+                plan.problems.extend(kind.preflight(set, planned));
             }
         }
         for problem in &mut plan.problems {
-            problem.warning &= !rules.strict;
+            problem.warning &= rules.doubts == Doubts::Warn;
             if problem.warning {
                 log::warn!(detail:% = problem; "pre-flight");
             }
@@ -120,12 +134,12 @@ impl Plan {
         let mut reasons: Vec<(Reason, String)> = Vec::new();
         for failure in &self.unread {
             log::error!(error = failure.message; "cannot read");
-            reasons.push((reason_of(failure.class), failure.message.clone()));
+            reasons.push((failure.class.into(), failure.message.clone()));
         }
         for planned in self.kinds.iter().flatten() {
             match &planned.verdict {
-                Err(failure) => reasons.push((reason_of(failure.class), format!("{}: {failure}", planned.id))),
-                Ok(change) if change.drifted() && !rules.drift_warns => {
+                Err(failure) => reasons.push((failure.class.into(), format!("{}: {failure}", planned.id))),
+                Ok(change) if change.drifted() && rules.on_drift == OnDrift::Fail => {
                     reasons.push((Reason::Drift, format!("{}: {}", planned.id, drift_text(change))));
                 }
                 Ok(_) => {}
@@ -134,20 +148,15 @@ impl Plan {
         for problem in self.problems.iter().filter(|problem| !problem.warning) {
             log::error!(error:% = problem; "pre-flight");
             // Pre-flight may wait for what passes with time (brokers that have not registered yet).
-            let reason = if rules.deadline.passed() { Reason::Timeout } else { reason_of(problem.class) };
-            reasons.push((reason, problem.to_string()));
+            let ran_out = problem.class.recovers() && rules.deadline.passed();
+            reasons.push((if ran_out { Reason::Timeout } else { problem.class.into() }, problem.to_string()));
         }
-        let (first, text) = reasons.first().cloned()?;
-        let reason = reasons.iter().map(|(reason, _)| *reason).find(|reason| *reason == Reason::Auth).unwrap_or(first);
-        let more = match reasons.len() {
-            1 => String::new(),
-            n => format!(" (and {} more)", n - 1),
-        };
+        let (reason, text) = Reason::gravest(reasons)?;
         let remedy = match reason {
             Reason::Drift => "; make the file as the server has it, or leave the server as it is with ON_DRIFT=warn",
             _ => "",
         };
-        Some((reason, Some(format!("nothing was written: {text}{more}{remedy}"))))
+        Some((reason, Some(format!("nothing was written: {text}{remedy}"))))
     }
 
     /// Reports every object of a run that stops before its first write.
@@ -180,23 +189,6 @@ fn writes(planned: &Planned) -> bool {
     planned.verdict.as_ref().is_ok_and(Change::writes)
 }
 
-/// Whether what an object's plan says may be another once earlier kinds were written.
-fn pending(planned: &Planned) -> bool {
-    !planned.needs.is_empty() || writes(planned)
-}
-
-fn recovers(class: Class) -> bool {
-    matches!(class, Class::Again | Class::Ambiguous)
-}
-
-pub(crate) fn reason_of(class: Class) -> Reason {
-    match class {
-        Class::Auth => Reason::Auth,
-        Class::Timeout => Reason::Timeout,
-        Class::Again | Class::Ambiguous | Class::Rejected | Class::Fatal => Reason::Rejected,
-    }
-}
-
 fn outcome_of(change: &Change) -> Outcome {
     match change {
         change if change.drifted() => Outcome::Drifted,
@@ -213,13 +205,6 @@ fn drift_text(change: &Change) -> String {
         let fixed: Vec<String> =
             change.differences.iter().filter(|difference| !difference.fixable).map(ToString::to_string).collect();
         fixed.join("; ")
-    }
-}
-
-fn not_kept(change: &Change) -> Failure {
-    match change.action {
-        Action::Create => Failure::rejected("the server took it, but it is not there"),
-        _ => Failure::rejected(format!("the server did not keep {}", change.detail())),
     }
 }
 

@@ -1,9 +1,8 @@
 //! The HTTP client of os-init, grafana-init and the telemetry: bounded, counted, classified.
 //!
-//! A read is tried again inside; a write only when it surely was not done. Everything else about a write comes back as a
-//! [`Failure`] whose class the runner acts on. What a status means for a service is told by its [`Dialect`].
+//! A read is tried again inside. A write is sent once, and what came of it comes back as a [`Failure`] whose class the runner acts on. What a status means for a service is told by its [`Dialect`].
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use ureq::http::Request;
 use ureq::unversioned::transport::DefaultConnector;
 
 use crate::engine::change::{Class, Failure};
-use crate::net::retry::{Backoff, Deadline, pause};
+use crate::net::retry::{Counters, Deadline, repeat, worth_waiting};
 use crate::net::wait::{PASSWORD_TRIES, TOKEN_TRIES};
 use crate::process::settings::{Login, Server};
 
@@ -26,17 +25,6 @@ pub use call::{Call, Reply, shorten};
 
 use attempt::{host_of, read_answer, trouble};
 use connect::{Names, authorization, tls_config};
-
-/// What was sent, counted for the last record.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Requests of any kind.
-    pub requests: AtomicU64,
-    /// Requests that may change the server.
-    pub writes: AtomicU64,
-    /// Requests that were sent again.
-    pub retries: AtomicU64,
-}
 
 /// The limits of one request.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +40,8 @@ pub struct Limits {
 pub struct Dialect {
     /// A class for a status and body where the usual table is wrong.
     pub judge: fn(call: &Call, status: u16, body: &str) -> Option<Class>,
+    /// The server's own name for the error, out of its body.
+    pub code: fn(body: &str) -> Option<String>,
     /// The server's own words out of an error body.
     pub explain: fn(body: &str) -> Option<String>,
 }
@@ -63,8 +53,6 @@ pub const LIST_LIMIT: u64 = 64 * 1024 * 1024;
 /// The longest answer to a probe.
 pub const PROBE_LIMIT: u64 = 64 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A `Retry-After` longer than this is not waited for, whatever time is left.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// A client of one server (or of several equal ones).
 pub struct Client {
@@ -181,42 +169,23 @@ impl Client {
         self.current.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Sends a request, again where the table below allows, and returns a good or accepted answer.
+    /// Sends a request and returns a good or accepted answer. A read is sent again after what may pass; a write is the runner's to repeat.
     pub fn send(&self, call: &Call) -> Result<Reply, Failure> {
-        let deadline = self.deadline();
-        let mut backoff = Backoff::default();
-        loop {
-            if deadline.passed() {
-                return Err(Failure::new(
-                    Class::Timeout,
-                    format!("{} {}: APPLY_TIMEOUT has run out", call.method, call.path),
-                ));
-            }
-            let attempt = self.attempt(call, self.limits.request.min(deadline.left()));
-            let failure = match self.judge(call, attempt) {
-                Ok(reply) => return Ok(reply),
-                Err(failure) => failure,
-            };
-            let again = match failure.class {
-                Class::Again => true,
-                Class::Ambiguous => !call.writes,
-                Class::Auth | Class::Rejected | Class::Fatal | Class::Timeout => false,
-            };
-            if !again || backoff.tries() >= self.limits.retries {
-                return Err(failure);
-            }
-            if failure.after.is_some_and(|after| after > LONGEST_RETRY_AFTER || after >= deadline.left()) {
-                return Err(failure);
-            }
-            let rest = backoff.next(failure.after);
-            if rest >= deadline.left() {
-                return Err(Failure { class: Class::Timeout, ..failure }.context("APPLY_TIMEOUT has run out"));
-            }
-            self.counters.retries.fetch_add(1, Ordering::Relaxed);
-            let request = format!("{} {}", call.method, call.path);
-            log::debug!(request = request, reason = failure.message; "trying again");
-            pause(rest, deadline);
+        if call.writes {
+            return self.send_once(call);
         }
+        let what = format!("{} {}", call.method, call.path);
+        repeat(self.limits.retries, self.deadline(), &self.counters, &what, || self.send_once(call))
+    }
+
+    fn send_once(&self, call: &Call) -> Result<Reply, Failure> {
+        let left = self.deadline().left();
+        if left.is_zero() {
+            let message = format!("{} {}: APPLY_TIMEOUT has run out", call.method, call.path);
+            return Err(Failure::new(Class::Timeout, message));
+        }
+        let attempt = self.attempt(call, self.limits.request.min(left));
+        self.judge(call, attempt)
     }
 
     /// The decision table. 409 and the like are for the service's [`Dialect`].
@@ -255,16 +224,16 @@ impl Client {
             400..=499 => Class::Rejected,
             _ => Class::Fatal,
         });
+        let code = (self.dialect.code)(&reply.body);
         let words = (self.dialect.explain)(&reply.body).unwrap_or_else(|| shorten(&reply.body));
         let words = if words.is_empty() { String::new() } else { format!(": {words}") };
         let to = reply.location.map(|location| format!(" to {location}")).unwrap_or_default();
         let message = format!("{} {}: status {status}{to}{words}", call.method, call.path);
-        let asked = reply.retry_after.filter(|after| *after > LONGEST_RETRY_AFTER || *after >= self.deadline().left());
-        let message = match asked {
+        let message = match reply.retry_after.filter(|_| !worth_waiting(reply.retry_after, self.deadline())) {
             Some(after) => format!("{message} (Retry-After asks for {} s, more than is left)", after.as_secs()),
             None => message,
         };
-        Err(Failure { class, message, after: reply.retry_after })
+        Err(Failure { after: reply.retry_after, status: Some(status), code, ..Failure::new(class, message) })
     }
 
     /// Sends once, whatever comes of it, within the time given.

@@ -1,6 +1,60 @@
-//! Deadlines, back-off and the one place where the program pauses. Whether a failure may be tried again is not decided here.
+//! Deadlines, back-off, the one loop that repeats, and the one place where the program pauses. What class a failure is of is not decided here.
+//!
+//! Whoever repeats takes its patience from here: reads by `MAX_RETRIES` in the transport, writes by `MAX_RETRIES` in the runner, after a new plan.
 
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::engine::change::{Class, Failure};
+
+/// What was sent, counted for the last record.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Requests of any kind.
+    pub requests: AtomicU64,
+    /// Requests that may change the server.
+    pub writes: AtomicU64,
+    /// Requests that were sent again.
+    pub retries: AtomicU64,
+}
+
+/// A `Retry-After` longer than this is not waited for, whatever time is left.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// Whether a pause that the server asked for ends in time for another try.
+#[must_use]
+pub fn worth_waiting(asked: Option<Duration>, deadline: Deadline) -> bool {
+    asked.is_none_or(|asked| asked <= LONGEST_RETRY_AFTER && asked < deadline.left())
+}
+
+/// Tries something that changes nothing until it succeeds, fails for good, was tried `retries` times more, or the deadline passes.
+/// Each repetition is counted and logged at debug.
+pub fn repeat<T>(
+    retries: u32,
+    deadline: Deadline,
+    counters: &Counters,
+    what: &dyn fmt::Display,
+    mut attempt: impl FnMut() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut backoff = Backoff::default();
+    loop {
+        let failure = match attempt() {
+            Ok(done) => return Ok(done),
+            Err(failure) => failure,
+        };
+        if !failure.class.recovers() || backoff.tries() >= retries || !worth_waiting(failure.after, deadline) {
+            return Err(failure);
+        }
+        let rest = backoff.next(failure.after);
+        if rest >= deadline.left() {
+            return Err(Failure { class: Class::Timeout, ..failure }.context("APPLY_TIMEOUT has run out"));
+        }
+        counters.retries.fetch_add(1, Ordering::Relaxed);
+        log::debug!(request:% = what, reason = failure.message; "trying again");
+        pause(rest, deadline);
+    }
+}
 
 /// A point on the monotonic clock by which something has to be over.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,7 @@ use log::kv::{self, ToValue};
 use serde_json::{Map, Value, json};
 
 use crate::engine::change::{Change, Difference, ObjectId, Shown};
-use crate::net::http::Counters;
+use crate::net::retry::Counters;
 use crate::output::secret::mask;
 use crate::output::{self, ALWAYS};
 use crate::process::exit::{Codes, Reason};

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use log::Level;
 use serde_json::{Map, Value, json};
 
-use crate::net::http::{Attempt, Call, Client, Counters, Dialect, Limits, shorten};
+use crate::net::http::{Attempt, Call, Client, Dialect, Limits, shorten};
+use crate::net::retry::Counters;
 use crate::net::retry::{Deadline, pause};
 use crate::output::report::{Figures, Stage};
 use crate::output::{self, Kept};
@@ -121,7 +122,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// time once, and a gauge is set to what it was set to.
 fn send(server: &Server, call: &Call, good: &[u16], deadline: Deadline) -> Result<(), String> {
     let limits = Limits { request: LIMIT, retries: 0 };
-    let plain = Dialect { judge: |_, _, _| None, explain: |_| None };
+    let plain = Dialect { judge: |_, _, _| None, code: |_| None, explain: |_| None };
     let client =
         Client::new(server, limits, plain, Arc::new(Counters::default())).map_err(|error| format!("{error:#}"))?;
     let mut rest = FIRST_PAUSE;

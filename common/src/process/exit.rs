@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::engine::change::Class;
+
 /// Why a run ended, as printed in `exit_reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -24,6 +26,8 @@ pub enum Reason {
     Drift,
     /// `APPLY_TIMEOUT` ran out.
     Timeout,
+    /// The server answered with something temporary until the retries were spent.
+    Unavailable,
     /// SIGINT (2) or SIGTERM (15).
     Signal(i32),
     /// A crash, or something that should not happen.
@@ -53,10 +57,47 @@ impl Reason {
             (Self::Usage, Codes::Detailed) => 64,
             (Self::Rejected | Self::Drift, Codes::Detailed) => 65,
             (Self::WaitTimeout, Codes::Detailed) => 69,
-            (Self::Timeout, Codes::Detailed) => 75,
+            (Self::Timeout | Self::Unavailable, Codes::Detailed) => 75,
             (Self::Auth, Codes::Detailed) => 77,
             (Self::Config, Codes::Detailed) => 78,
         }
+    }
+}
+
+/// The one table from how a failure is to be met to why a run ended.
+impl From<Class> for Reason {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Auth => Self::Auth,
+            Class::Fatal => Self::Config,
+            Class::Rejected => Self::Rejected,
+            Class::Timeout => Self::Timeout,
+            Class::Again | Class::Ambiguous => Self::Unavailable,
+        }
+    }
+}
+
+impl Reason {
+    /// The reason of a run that failed in several ways, and its first sentence with how many more there are.
+    /// What no later run can mend goes before what may pass.
+    #[must_use]
+    pub fn gravest(all: Vec<(Self, String)>) -> Option<(Self, String)> {
+        let rank = |reason: Self| match reason {
+            Self::Auth => 0,
+            Self::Config => 1,
+            Self::Rejected => 2,
+            Self::Drift => 3,
+            Self::Timeout => 4,
+            Self::Unavailable => 5,
+            _ => 6,
+        };
+        let more = match all.len() {
+            0 | 1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        // The first of several equal ones.
+        let (reason, text) = all.into_iter().min_by_key(|(reason, _)| rank(*reason))?;
+        Some((reason, text + &more))
     }
 }
 
@@ -72,6 +113,7 @@ impl fmt::Display for Reason {
             Self::Rejected => "rejected",
             Self::Drift => "drift",
             Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
             Self::Signal(_) => "signal",
             Self::Internal => "internal",
         })
@@ -100,6 +142,7 @@ mod tests {
             (Reason::Drift, 65),
             (Reason::WaitTimeout, 69),
             (Reason::Timeout, 75),
+            (Reason::Unavailable, 75),
             (Reason::Auth, 77),
             (Reason::Config, 78),
             (Reason::Internal, 1),

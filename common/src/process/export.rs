@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::engine::kind::Kind;
+use crate::engine::kind::AnyKind;
 use crate::engine::run::Ended;
 use crate::files::encode;
 use crate::output;
@@ -24,7 +24,7 @@ pub fn check_folder(folder: &Path) -> Result<(), String> {
 }
 
 /// Exports the kinds named, or all but `indices`, which only data would make worth having.
-pub fn run(kinds: &mut [Box<dyn Kind>], only: &[String], folder: &Path) -> Ended {
+pub fn run(kinds: &mut [Box<dyn AnyKind>], only: &[String], folder: &Path) -> Ended {
     let mut placeholders = BTreeSet::new();
     let mut files = 0;
     for kind in kinds {
@@ -36,8 +36,7 @@ pub fn run(kinds: &mut [Box<dyn Kind>], only: &[String], folder: &Path) -> Ended
         let exported = match kind.export() {
             Ok(exported) => exported,
             Err(failure) => {
-                let reason = crate::engine::run::reason_of(failure.class);
-                return (reason, Some(format!("cannot export {name}: {failure}")));
+                return (failure.class.into(), Some(format!("cannot export {name}: {failure}")));
             }
         };
         for object in exported {

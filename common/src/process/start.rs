@@ -13,11 +13,11 @@ use std::time::Duration;
 use ring::rand::SecureRandom;
 
 use crate::engine::change::Class;
-use crate::engine::kind::{Kind, Service};
-use crate::engine::run::{self, Ended, Rules, reason_of};
+use crate::engine::kind::{AnyKind, Service};
+use crate::engine::run::{self, Doubts, Ended, Rules};
 use crate::files::{self, KindSpec, Missing, Problem, Set, nearest};
-use crate::net::http::{Counters, Limits};
-use crate::net::retry::Deadline;
+use crate::net::http::Limits;
+use crate::net::retry::{Counters, Deadline};
 use crate::net::wait::{self, Probe};
 use crate::output::report::Report;
 use crate::output::telemetry;
@@ -241,7 +241,7 @@ impl Work {
     }
 
     fn converge(&self, service: &mut dyn Service, report: &Report) -> Ended {
-        let (_, mut kinds) = match self.read(service) {
+        let (set, mut kinds) = match self.read(service) {
             Ok(read) => read,
             Err(ended) => return ended,
         };
@@ -250,17 +250,21 @@ impl Work {
             Err(ended) => return ended,
         };
         let common = &self.context.common;
-        let rules =
-            Rules { max_retries: common.max_retries, strict: common.strict, drift_warns: common.drift_warns, deadline };
+        let rules = Rules {
+            max_retries: common.max_retries,
+            doubts: if common.strict { Doubts::Fail } else { Doubts::Warn },
+            on_drift: common.on_drift,
+            deadline,
+        };
         if self.args.command == Command::Plan {
-            run::plan(&mut kinds, rules, report)
+            run::plan(&mut kinds, &set, rules, report)
         } else {
-            run::apply(&mut kinds, rules, report)
+            run::apply(&mut kinds, &set, rules, report)
         }
     }
 
     /// Reads and checks the files; all problems are said at once.
-    fn read(&self, service: &mut dyn Service) -> Result<(Rc<Set>, Vec<Box<dyn Kind>>), Ended> {
+    fn read(&self, service: &mut dyn Service) -> Result<(Rc<Set>, Vec<Box<dyn AnyKind>>), Ended> {
         let common = &self.context.common;
         let missing = if self.context.offline { Missing::Warns } else { Missing::Fails };
         let (set, mut problems) = files::load(&common.config_dir, self.app.kinds, missing);
@@ -291,16 +295,15 @@ impl Work {
         let ready = wait::until_ready(timeout, tries, |limit| service.probe(limit));
         let what = ready.map_err(|failure| {
             let reason = match failure.class {
-                Class::Auth => Reason::Auth,
                 Class::Timeout => Reason::WaitTimeout,
-                _ => Reason::Config,
+                other => other.into(),
             };
             (reason, Some(failure.message))
         })?;
         report.ready();
         log::info!(detail = what; "ready");
         let deadline = Deadline::after(self.context.common.apply_timeout);
-        service.begin(deadline).map_err(|failure| (reason_of(failure.class), Some(failure.message)))?;
+        service.begin(deadline).map_err(|failure| (failure.class.into(), Some(failure.message)))?;
         Ok(deadline)
     }
 
@@ -323,7 +326,7 @@ impl Work {
         }
         match service.export_kinds() {
             Ok(mut kinds) => export::run(&mut kinds, &self.args.kinds, folder),
-            Err(failure) => (reason_of(failure.class), Some(failure.message)),
+            Err(failure) => (failure.class.into(), Some(failure.message)),
         }
     }
 }

@@ -145,7 +145,7 @@ fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
 }
 
 /// The server refuses unknown names; it is asked which it knows before anything is written.
-fn preflight(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let names = |path: &str, field: &str| -> Option<BTreeSet<String>> {
         let list = scope.must(path).ok()?;
         Some(list.as_array()?.iter().filter_map(|row| row[field].as_str().map(str::to_owned)).collect())

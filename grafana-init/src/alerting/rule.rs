@@ -278,7 +278,7 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
 }
 
 /// 10 and 11 take a group into a folder that is not there, and cannot export afterwards.
-fn preflight(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (object, _, _) in todo {
         let path = above(object);

@@ -1,10 +1,11 @@
 //! How a plan is printed: for people, or a record an object.
 
+use crate::engine::change::Failure;
 use crate::output;
 use crate::output::report::{Entry, Outcome, Stage};
 
-/// Prints the plan on stdout.
-pub(super) fn show(entries: &[Entry]) -> std::io::Result<()> {
+/// Prints the plan on stdout; `unread` are the kinds that are missing in it, and why.
+pub(super) fn show(entries: &[Entry], unread: &[Failure]) -> std::io::Result<()> {
     if output::format() != output::Format::Text {
         let lines: String =
             entries.iter().map(|entry| entry.record(Stage::Planned, output::stdout_line) + "\n").collect();
@@ -37,7 +38,14 @@ pub(super) fn show(entries: &[Entry]) -> std::io::Result<()> {
     let nothing = [Outcome::Created, Outcome::Updated, Outcome::Drifted, Outcome::Failed]
         .iter()
         .all(|outcome| count(*outcome) == 0);
-    let head = if nothing { "nothing to do: " } else { "plan: " };
+    for failure in unread {
+        text += &format!("! {failure}\n");
+    }
+    let head = match (unread.is_empty(), nothing) {
+        (false, _) => "not the whole plan: ",
+        (true, true) => "nothing to do: ",
+        (true, false) => "plan: ",
+    };
     text += &format!("{head}{}\n", counts.join(", "));
     output::print(&text)
 }

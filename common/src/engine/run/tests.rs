@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::engine::change::{Difference, Shown};
+use crate::engine::change::{Difference, Failure, Shown};
 use crate::engine::kind::Exported;
 use crate::output::report::Stage;
 
@@ -24,6 +24,8 @@ enum Fate {
     Refused,
     /// It is answered as done and not kept.
     Dropped,
+    /// It is answered as done, and another value kept.
+    Altered,
 }
 
 #[derive(Default)]
@@ -32,6 +34,8 @@ struct Server {
     fates: BTreeMap<String, VecDeque<Fate>>,
     writes: Vec<String>,
     plans: usize,
+    /// Plans that fail, counted down once the first write was sent.
+    unreadable: usize,
     fixed: BTreeSet<String>,
 }
 
@@ -42,7 +46,7 @@ struct Memory {
     problem: Option<&'static str>,
 }
 
-impl Kind for Memory {
+impl AnyKind for Memory {
     fn name(&self) -> &'static str {
         self.kind
     }
@@ -54,6 +58,10 @@ impl Kind for Memory {
     fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
         let mut server = self.server.borrow_mut();
         server.plans += 1;
+        if !server.writes.is_empty() && server.unreadable > 0 {
+            server.unreadable -= 1;
+            return Err(Failure::new(Class::Again, "busy"));
+        }
         let compare = |(name, value, needs): &(&'static str, u32, Vec<ObjectId>)| {
             let change = match server.held.get(*name) {
                 None => Change::create(),
@@ -68,7 +76,7 @@ impl Kind for Memory {
         Ok(self.want.iter().map(compare).collect())
     }
 
-    fn preflight(&mut self, _: &[Planned]) -> Vec<Problem> {
+    fn preflight(&mut self, _: &Set, _: &[Planned]) -> Vec<Problem> {
         self.problem.map(|text| Problem::of_file("x.json", text)).into_iter().collect()
     }
 
@@ -80,11 +88,13 @@ impl Kind for Memory {
             let value = self.want.iter().find(|(wanted, ..)| *wanted == name).map_or(0, |(_, value, _)| *value);
             let fate = server.fates.get_mut(&name).and_then(VecDeque::pop_front).unwrap_or(Fate::Done);
             server.writes.push(name.clone());
-            if matches!(fate, Fate::Done | Fate::DoneUnheard) {
+            if matches!(fate, Fate::Altered) {
+                server.held.insert(name, value + 1);
+            } else if matches!(fate, Fate::Done | Fate::DoneUnheard) {
                 server.held.insert(name, value);
             }
             results.push(match fate {
-                Fate::Done | Fate::Dropped => Ok(()),
+                Fate::Done | Fate::Dropped | Fate::Altered => Ok(()),
                 Fate::DoneUnheard | Fate::LostUnheard => Err(Failure::new(Class::Ambiguous, "connection lost")),
                 Fate::Refused => Err(Failure::rejected("not like this")),
             });
@@ -103,7 +113,7 @@ impl Kind for Memory {
 
 struct World {
     server: Rc<RefCell<Server>>,
-    kinds: Vec<Box<dyn Kind>>,
+    kinds: Vec<Box<dyn AnyKind>>,
     rules: Rules,
     problem: Option<&'static str>,
 }
@@ -112,8 +122,8 @@ impl World {
     fn new() -> Self {
         let rules = Rules {
             max_retries: 3,
-            strict: false,
-            drift_warns: false,
+            doubts: Doubts::Warn,
+            on_drift: OnDrift::Fail,
             deadline: Deadline::after(Duration::from_secs(30)),
         };
         Self { server: Rc::default(), kinds: Vec::new(), rules, problem: None }
@@ -148,7 +158,7 @@ impl World {
 
     fn apply(&mut self) -> (Reason, String) {
         let report = Report::new(Arc::default());
-        let (reason, error) = apply(&mut self.kinds, self.rules, &report);
+        let (reason, error) = apply(&mut self.kinds, &Set::default(), self.rules, &report);
         let entries = report.entries();
         let shown = entries.iter().map(|entry| {
             let error = entry.error.as_deref().map(|error| format!(" ({error})")).unwrap_or_default();
@@ -191,7 +201,7 @@ fn an_ambiguous_write_is_settled_by_reading() {
 fn retries_end() {
     let mut world = World::new().kind("a", &[("x", 1)]).fate("x", &[Fate::LostUnheard; 9]);
     let (reason, text) = world.apply();
-    assert_eq!((reason, text.as_str()), (Reason::Rejected, "failed a/x (connection lost)\na/x: connection lost"));
+    assert_eq!((reason, text.as_str()), (Reason::Unavailable, "failed a/x (connection lost)\na/x: connection lost"));
     assert_eq!(world.writes().len(), 4, "once, and MAX_RETRIES times again");
 }
 
@@ -233,7 +243,7 @@ fn drift_stops_the_run_or_is_left_as_asked() {
     assert_eq!(reason, Reason::Drift);
     assert!(text.starts_with("drifted a/x\nskipped a/y"), "{text}");
     assert_eq!(world.writes(), [""; 0]);
-    world.rules.drift_warns = true;
+    world.rules.on_drift = OnDrift::Warn;
     assert_eq!(world.apply(), (Reason::Ok, "drifted a/x\ncreated a/y\n".into()));
     assert_eq!(world.writes(), ["y"]);
 }
@@ -246,4 +256,57 @@ fn a_deadline_that_passed_is_named() {
     assert_eq!(reason, Reason::Timeout);
     assert!(text.contains("APPLY_TIMEOUT"), "{text}");
     assert_eq!(world.writes(), [""; 0]);
+}
+
+#[test]
+fn dependents_wait_until_what_they_need_is_read_back() {
+    let mut world = World::new().kind("a", &[("x", 1)]).needing("b", "z", ("a", "x")).fate("x", &[Fate::LostUnheard]);
+    assert_eq!(world.apply(), (Reason::Ok, "created a/x\ncreated b/z\n".into()));
+    assert_eq!(world.writes(), ["x", "x", "z"], "z is not tried before x is there");
+}
+
+#[test]
+fn what_needs_something_that_was_not_kept_is_skipped() {
+    let mut world = World::new().kind("a", &[("x", 1)]).needing("b", "z", ("a", "x")).fate("x", &[Fate::Dropped]);
+    let (reason, text) = world.apply();
+    assert_eq!(reason, Reason::Rejected);
+    assert!(text.contains("skipped b/z (a/x failed)"), "{text}");
+    assert_eq!(world.writes(), ["x"]);
+}
+
+#[test]
+fn what_needs_something_of_its_own_kind_comes_after_it() {
+    let child = ("child", 1, vec![ObjectId::new("a", "parent")]);
+    let mut world = World::new().fate("parent", &[Fate::LostUnheard]);
+    let want = vec![child, ("parent", 1, Vec::new())];
+    world.kinds.push(Box::new(Memory { kind: "a", want, server: world.server.clone(), problem: None }));
+    assert_eq!(world.apply().0, Reason::Ok);
+    assert_eq!(world.writes(), ["parent", "parent", "child"]);
+}
+
+#[test]
+fn objects_that_need_each_other_are_skipped() {
+    let mut world = World::new();
+    let want = vec![("x", 1, vec![ObjectId::new("a", "y")]), ("y", 1, vec![ObjectId::new("a", "x")])];
+    world.kinds.push(Box::new(Memory { kind: "a", want, server: world.server.clone(), problem: None }));
+    let (reason, text) = world.apply();
+    assert_eq!(reason, Reason::Internal);
+    assert!(text.contains("skipped a/x (it needs itself"), "{text}");
+    assert_eq!(world.writes(), [""; 0]);
+}
+
+#[test]
+fn nothing_is_written_on_a_plan_that_could_not_be_renewed() {
+    let mut world = World::new().kind("a", &[("x", 1)]).fate("x", &[Fate::LostUnheard]);
+    world.server.borrow_mut().unreadable = 3;
+    assert_eq!(world.apply(), (Reason::Ok, "created a/x\n".into()));
+    assert_eq!(world.writes(), ["x", "x"]);
+}
+
+#[test]
+fn drift_that_a_create_leaves_fails_this_run() {
+    let mut world = World::new().kind("a", &[("x", 2)]).fixed("x").fate("x", &[Fate::Altered]);
+    let (reason, text) = world.apply();
+    assert_eq!(reason, Reason::Rejected);
+    assert!(text.contains("the server did not keep /v: 3 -> 2 (cannot be changed in place)"), "{text}");
 }

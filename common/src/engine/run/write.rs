@@ -1,30 +1,38 @@
-//! The writing half of a run: apply in order, plan again, settle each object.
+//! The writing half of a run: kind by kind, each read back and settled before the next. What a read-back means is in `settle`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{Ended, Kinds, Rules, not_kept, outcome_of, pending, reason_of, recovers, writes};
+use super::settle::{Next, Standing, judge, out_of_time};
+use super::{Ended, Kinds, OnDrift, Rules, drift_text, outcome_of, writes};
 use crate::engine::change::{Action, Change, Class, Failure, ObjectId, Planned};
-use crate::engine::kind::Kind;
+use crate::engine::kind::AnyKind;
 use crate::net::retry::{Backoff, pause};
 use crate::output;
 use crate::output::report::{Entry, Outcome, Report};
 use crate::process::exit::Reason;
 
-/// What is known of an object that was to be written.
+/// How far an object has come.
+enum Stage {
+    /// It is to be written.
+    Pending,
+    /// It was sent, and what came back; it is not yet read back as equal.
+    Sent(Result<(), Failure>),
+    /// It was read back as equal.
+    Settled,
+    /// It is not as declared, and nothing more is done about it.
+    Failed(Failure),
+    /// It was not tried, for this reason.
+    Skipped(String),
+}
+
+/// What is known of an object that is to be written.
 struct State {
     change: Change,
     took: Duration,
-    result: Result<(), Failure>,
-    skipped: Option<String>,
-    /// Read back and equal, so that it is not looked at again while others lag.
-    settled: bool,
-}
-
-impl State {
-    fn new(change: &Change, result: Result<(), Failure>) -> Self {
-        Self { change: change.clone(), took: Duration::ZERO, result, skipped: None, settled: false }
-    }
+    sends: u32,
+    stage: Stage,
 }
 
 pub(super) struct Run<'r> {
@@ -32,61 +40,112 @@ pub(super) struct Run<'r> {
     report: &'r Report,
     plans: Vec<Vec<Planned>>,
     states: BTreeMap<ObjectId, State>,
-    done: usize,
     all: usize,
-    told: Instant,
+    done: usize,
+    progress_shown_at: Instant,
 }
 
 impl<'r> Run<'r> {
     pub(super) fn new(rules: Rules, report: &'r Report, plans: Vec<Vec<Planned>>) -> Self {
         let all = plans.iter().flatten().filter(|planned| writes(planned)).count();
-        Self { rules, report, plans, states: BTreeMap::new(), done: 0, all, told: Instant::now() }
+        Self { rules, report, plans, states: BTreeMap::new(), all, done: 0, progress_shown_at: Instant::now() }
     }
 
+    /// Writes and settles every kind in order. A kind is planned again once an earlier one was written, if that may matter to it.
     pub(super) fn finish(mut self, kinds: &mut Kinds) -> Ended {
-        self.write(kinds);
-        self.verify(kinds);
+        let mut wrote = false;
+        for (index, kind) in kinds.iter_mut().enumerate() {
+            let matters = |planned: &Planned| writes(planned) || (wrote && !planned.needs.is_empty());
+            if !self.plans[index].iter().any(matters) {
+                continue;
+            }
+            if wrote && let Err(failure) = self.plan_again(index, kind.as_mut()) {
+                self.register(index);
+                self.fail_open(index, &failure);
+                continue;
+            }
+            wrote |= self.write(index, kind.as_mut());
+        }
         output::progress_done();
         self.conclude()
     }
 
-    /// The first pass: every kind in order, planned again once an earlier one has written.
-    fn write(&mut self, kinds: &mut Kinds) {
-        let mut wrote = false;
-        for (index, kind) in kinds.iter_mut().enumerate() {
-            let may_write = if wrote { pending } else { writes };
-            if !self.plans[index].iter().any(may_write) {
-                continue;
-            }
-            if wrote {
-                match kind.plan() {
-                    Ok(planned) => self.plans[index] = planned,
-                    Err(failure) => {
-                        self.fail_kind(index, &failure);
-                        continue;
-                    }
-                }
-            }
-            wrote |= self.write_kind(index, kind.as_mut(), None);
+    fn plan_again(&mut self, index: usize, kind: &mut dyn AnyKind) -> Result<(), Failure> {
+        self.plans[index] = kind.plan()?;
+        Ok(())
+    }
+
+    /// Notes every object of a kind that is to be written and was not yet.
+    fn register(&mut self, index: usize) {
+        for planned in self.plans[index].iter().filter(|planned| writes(planned)) {
+            let Ok(change) = &planned.verdict else { continue };
+            let new = || State { change: change.clone(), took: Duration::ZERO, sends: 0, stage: Stage::Pending };
+            self.states.entry(planned.id.clone()).or_insert_with(new);
         }
     }
 
-    /// Writes what one kind has to; with `only`, no more than that. Says whether anything was sent.
-    fn write_kind(&mut self, index: usize, kind: &mut dyn Kind, only: Option<&BTreeSet<ObjectId>>) -> bool {
-        let planned = std::mem::take(&mut self.plans[index]);
-        let mut todo = Vec::new();
-        for planned in planned.iter().filter(|planned| writes(planned)) {
-            if only.is_some_and(|only| !only.contains(&planned.id)) {
-                continue;
+    /// Writes a kind: first what needs nothing of the same kind, and the rest once that is read back. Says whether anything was sent.
+    fn write(&mut self, index: usize, kind: &mut dyn AnyKind) -> bool {
+        let mut sent = false;
+        loop {
+            self.register(index);
+            let ready = self.ready(index);
+            if ready.is_empty() {
+                return sent;
             }
-            let Ok(change) = &planned.verdict else { continue };
-            match self.blocked(planned) {
-                Some(why) => drop(
-                    self.states.insert(planned.id.clone(), State { skipped: Some(why), ..State::new(change, Ok(())) }),
-                ),
-                None => todo.push(planned),
+            sent = true;
+            self.send(index, kind, &ready);
+            self.settle(index, kind);
+        }
+    }
+
+    /// What can be tried now; what cannot, because something it needs failed, is skipped.
+    fn ready(&mut self, index: usize) -> BTreeSet<ObjectId> {
+        let (mut ready, mut waiting, mut skipped) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for planned in self.plans[index].iter().filter(|planned| self.is_pending(&planned.id)) {
+            let blocked = planned.needs.iter().find_map(|need| match &self.states.get(need)?.stage {
+                Stage::Skipped(_) => Some(format!("{need} was skipped")),
+                Stage::Failed(_) | Stage::Sent(_) => Some(format!("{need} failed")),
+                Stage::Pending | Stage::Settled => None,
+            });
+            match blocked {
+                Some(why) => skipped.push((planned.id.clone(), why)),
+                None if planned.needs.iter().any(|need| self.is_pending(need)) => waiting.push(planned.id.clone()),
+                None => drop(ready.insert(planned.id.clone())),
             }
         }
+        let skipped_any = !skipped.is_empty();
+        for (id, why) in skipped {
+            self.set(&id, Stage::Skipped(why));
+        }
+        match (ready.is_empty(), skipped_any, waiting.is_empty()) {
+            // What was just skipped may be what the others wait for.
+            (true, true, false) => self.ready(index),
+            (true, false, false) => {
+                for id in waiting {
+                    self.set(&id, Stage::Skipped("it needs itself, by way of what it needs".into()));
+                }
+                ready
+            }
+            _ => ready,
+        }
+    }
+
+    fn is_pending(&self, id: &ObjectId) -> bool {
+        self.states.get(id).is_some_and(|state| matches!(state.stage, Stage::Pending))
+    }
+
+    fn set(&mut self, id: &ObjectId, stage: Stage) {
+        if let Some(state) = self.states.get_mut(id) {
+            state.stage = stage;
+        }
+    }
+
+    /// Sends what the kind's latest plan has for these objects.
+    fn send(&mut self, index: usize, kind: &mut dyn AnyKind, which: &BTreeSet<ObjectId>) {
+        let planned = std::mem::take(&mut self.plans[index]);
+        let todo: Vec<&Planned> =
+            planned.iter().filter(|planned| writes(planned) && which.contains(&planned.id)).collect();
         for batch in todo.chunks(kind.batch().max(1)) {
             let started = Instant::now();
             let results = if self.rules.deadline.passed() {
@@ -96,198 +155,185 @@ impl<'r> Run<'r> {
             };
             let took = started.elapsed();
             for (planned, result) in batch.iter().zip(results) {
-                let Ok(change) = &planned.verdict else { continue };
-                self.done += 1;
-                let state = State { took, ..State::new(change, result) };
-                self.states
-                    .entry(planned.id.clone())
-                    .and_modify(|old| {
-                        old.result.clone_from(&state.result);
-                        old.took += took;
-                        old.skipped = None;
-                        old.settled = false;
-                    })
-                    .or_insert(state);
+                let Some(state) = self.states.get_mut(&planned.id) else { continue };
+                state.took += took;
+                if state.sends > 0 {
+                    self.report.counters().retries.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    self.done += 1;
+                }
+                state.sends += 1;
+                state.stage = Stage::Sent(result);
             }
-            self.tell(kind.name());
+            self.show_progress(kind.name());
         }
-        let sent = !todo.is_empty();
         self.plans[index] = planned;
-        sent
     }
 
-    /// Why an object cannot be tried: something it needs failed.
-    fn blocked(&self, planned: &Planned) -> Option<String> {
-        planned.needs.iter().find_map(|need| match self.states.get(need) {
-            Some(State { skipped: Some(_), .. }) => Some(format!("{need} was skipped")),
-            Some(State { result: Err(failure), .. }) if !recovers(failure.class) => Some(format!("{need} failed")),
-            _ => None,
-        })
-    }
-
-    /// Fails what a kind had to write; what failed before is the cause, and stays in the sentence.
-    fn fail_kind(&mut self, index: usize, failure: &Failure) {
-        for planned in self.plans[index].iter().filter(|planned| writes(planned)) {
-            let Ok(change) = &planned.verdict else { continue };
-            let state = self.states.entry(planned.id.clone()).or_insert_with(|| State::new(change, Ok(())));
-            let mut failure = failure.clone();
-            if let Err(cause) = &state.result {
-                failure.message += &format!("; before that: {cause}");
-            }
-            state.result = Err(failure);
-        }
-    }
-
-    fn tell(&mut self, kind: &str) {
-        if self.told.elapsed() > Duration::from_millis(100) && self.all > 1 {
+    fn show_progress(&mut self, kind: &str) {
+        if self.progress_shown_at.elapsed() > Duration::from_millis(100) && self.all > 1 {
             output::progress(&format!("{}/{} {kind}", self.done.min(self.all), self.all));
-            self.told = Instant::now();
+            self.progress_shown_at = Instant::now();
         }
     }
 
-    /// Plans again what was written, until each object is settled: equal, failed, or out of time.
-    fn verify(&mut self, kinds: &mut Kinds) {
+    /// Reads a kind back until each of its objects that were sent is settled or has failed.
+    fn settle(&mut self, index: usize, kind: &mut dyn AnyKind) {
         let mut backoff = Backoff::default();
         // A server that lags mostly does so for a few milliseconds (Kafka's brokers replay what their controller has accepted).
         let mut poll = Duration::from_millis(5);
-        let since = Instant::now();
+        let mut since = Instant::now();
         loop {
-            let (mut again, mut lagging) = (BTreeSet::new(), false);
-            let mut asked = None;
-            for (index, kind) in kinds.iter_mut().enumerate() {
-                if !self.plans[index].iter().any(|planned| self.open(&planned.id)) {
-                    continue;
-                }
-                match kind.plan() {
-                    Ok(planned) => self.plans[index] = planned,
-                    Err(failure) if recovers(failure.class) && !self.rules.deadline.passed() => {
-                        lagging = true;
-                        continue;
-                    }
-                    Err(failure) => {
-                        self.fail_kind(index, &failure.context("cannot read it back"));
-                        continue;
-                    }
-                }
-                for planned in &self.plans[index] {
-                    let Some(state) = self.states.get_mut(&planned.id).filter(|state| state.skipped.is_none()) else {
-                        continue;
-                    };
-                    let left = match &planned.verdict {
-                        Ok(change) if !change.writes() => {
-                            state.result = Ok(());
-                            state.settled = true;
-                            state.change.notes.extend(
-                                change
-                                    .notes
-                                    .iter()
-                                    .filter(|note| !state.change.notes.contains(note))
-                                    .cloned()
-                                    .collect::<Vec<_>>(),
-                            );
-                            continue;
-                        }
-                        Ok(change) => {
-                            state.settled = false;
-                            change.clone()
-                        }
-                        Err(failure) => {
-                            state.result = Err(failure.clone());
-                            if recovers(failure.class) {
-                                lagging = true;
+            let mut last = None;
+            let (mut again, mut lagging, mut after) = (BTreeSet::new(), false, None);
+            match self.plan_again(index, kind) {
+                Ok(()) => {
+                    let late = since.elapsed() >= kind.settles_within();
+                    for (id, next) in self.judged(index, late) {
+                        match next {
+                            Next::Settled(notes) => self.settled(&id, notes),
+                            Next::Failed(failure) => self.set(&id, Stage::Failed(failure)),
+                            Next::Lagging => lagging = true,
+                            Next::Again(asked) => {
+                                after = after.max(asked);
+                                again.insert(id);
                             }
-                            continue;
                         }
-                    };
-                    match &state.result {
-                        Err(failure) if recovers(failure.class) => {
-                            asked = asked.max(failure.after);
-                            again.insert(planned.id.clone());
-                        }
-                        Err(_) => {}
-                        Ok(()) if since.elapsed() < kind.settles_within() && !self.rules.deadline.passed() => {
-                            lagging = true;
-                        }
-                        Ok(()) => state.result = Err(not_kept(&left)),
                     }
                 }
+                Err(failure) if failure.class.recovers() => {
+                    lagging = true;
+                    last = Some(failure);
+                }
+                Err(failure) => self.fail_open(index, &failure.context("cannot read it back")),
+            }
+            if again.is_empty() && !lagging {
+                return;
             }
             if self.rules.deadline.passed() {
+                self.run_out(index, last.as_ref());
                 return;
             }
-            if !again.is_empty() {
-                if backoff.tries() >= self.rules.max_retries {
-                    return;
-                }
-                pause(backoff.next(asked), self.rules.deadline);
-                for (index, kind) in kinds.iter_mut().enumerate() {
-                    if self.plans[index].iter().any(|planned| again.contains(&planned.id)) {
-                        if let Ok(planned) = kind.plan() {
-                            self.plans[index] = planned;
-                        }
-                        self.write_kind(index, kind.as_mut(), Some(&again));
-                    }
-                }
-            } else if lagging {
+            if again.is_empty() {
                 pause(poll, self.rules.deadline);
                 poll = (poll * 2).min(Duration::from_millis(250));
-            } else {
-                return;
+                continue;
+            }
+            pause(backoff.next(after), self.rules.deadline);
+            // A write goes out on a plan that was just made, or not at all.
+            if self.plan_again(index, kind).is_ok() {
+                self.log_repeats(&again);
+                self.send(index, kind, &again);
+                since = Instant::now();
             }
         }
     }
 
-    /// Whether an object was written, or was to be, and is neither seen to be equal nor refused.
-    fn open(&self, id: &ObjectId) -> bool {
-        self.states.get(id).is_some_and(|state| {
-            state.skipped.is_none()
-                && !state.settled
-                && state.result.as_ref().err().is_none_or(|failure| recovers(failure.class))
-        })
+    /// What the latest plan makes of each object that was sent.
+    fn judged(&self, index: usize, late: bool) -> Vec<(ObjectId, Next)> {
+        let judged = |planned: &Planned| {
+            let state = self.states.get(&planned.id)?;
+            let Stage::Sent(write) = &state.stage else { return None };
+            let may_repeat = state.sends <= self.rules.max_retries;
+            let standing = Standing { before: &state.change, write, late, may_repeat, on_drift: self.rules.on_drift };
+            Some((planned.id.clone(), judge(standing, &planned.verdict)))
+        };
+        self.plans[index].iter().filter_map(judged).collect()
+    }
+
+    fn settled(&mut self, id: &ObjectId, notes: Vec<String>) {
+        let Some(state) = self.states.get_mut(id) else { return };
+        for note in notes {
+            if !state.change.notes.contains(&note) {
+                state.change.notes.push(note);
+            }
+        }
+        state.stage = Stage::Settled;
+    }
+
+    fn log_repeats(&self, again: &BTreeSet<ObjectId>) {
+        for id in again {
+            if let Some(State { stage: Stage::Sent(Err(failure)), .. }) = self.states.get(id) {
+                log::debug!(object:% = id, reason = failure.message; "trying again");
+            }
+        }
+    }
+
+    /// Fails what a kind still had to do; a write that failed before is the cause, and stays.
+    fn fail_open(&mut self, index: usize, failure: &Failure) {
+        for planned in &self.plans[index] {
+            let Some(state) = self.states.get_mut(&planned.id) else { continue };
+            match &state.stage {
+                Stage::Sent(Err(cause)) => state.stage = Stage::Failed(cause.clone()),
+                Stage::Pending | Stage::Sent(Ok(())) => state.stage = Stage::Failed(failure.clone()),
+                Stage::Settled | Stage::Failed(_) | Stage::Skipped(_) => {}
+            }
+        }
+    }
+
+    fn run_out(&mut self, index: usize, last: Option<&Failure>) {
+        for planned in &self.plans[index] {
+            let Some(state) = self.states.get_mut(&planned.id) else { continue };
+            if let Stage::Sent(write) = &state.stage {
+                let last = last.or(planned.verdict.as_ref().err());
+                state.stage = Stage::Failed(out_of_time(write, last));
+            }
+        }
     }
 
     fn conclude(self) -> Ended {
         let mut failed: Vec<(Reason, String)> = Vec::new();
         let mut skipped = 0;
+        let mut first_skipped = None;
         for planned in self.plans.iter().flatten() {
+            let fail = |failure: &Failure| (Reason::from(failure.class), format!("{}: {failure}", planned.id));
             let entry = match self.states.get(&planned.id) {
                 None => match &planned.verdict {
-                    Ok(change) => Entry::new(&planned.id, outcome_of(change), Some(change)),
+                    Ok(change) => {
+                        // Somebody else's change, made while this run worked.
+                        if change.drifted() && self.rules.on_drift == OnDrift::Fail {
+                            failed.push((Reason::Drift, format!("{}: {}", planned.id, drift_text(change))));
+                        }
+                        Entry::new(&planned.id, outcome_of(change), Some(change))
+                    }
                     Err(failure) => {
-                        failed.push((reason_of(failure.class), format!("{}: {failure}", planned.id)));
+                        failed.push(fail(failure));
                         Entry::new(&planned.id, Outcome::Failed, None).error(&failure.message)
                     }
                 },
-                Some(State { change, skipped: Some(why), .. }) => {
-                    skipped += 1;
-                    Entry::new(&planned.id, Outcome::Skipped, Some(change)).error(why)
-                }
-                Some(State { change, result: Ok(()), took, .. }) => {
-                    let outcome = match (change.action, change.drifted()) {
-                        (Action::Create, _) => Outcome::Created,
-                        (_, true) => Outcome::Drifted,
-                        _ => Outcome::Updated,
-                    };
-                    Entry { took: *took, ..Entry::new(&planned.id, outcome, Some(change)) }
-                }
-                Some(State { change, result: Err(failure), took, .. }) => {
-                    failed.push((reason_of(failure.class), format!("{}: {failure}", planned.id)));
-                    Entry {
-                        took: *took,
-                        ..Entry::new(&planned.id, Outcome::Failed, Some(change)).error(&failure.message)
+                Some(State { change, took, stage, .. }) => {
+                    let entry = |outcome| Entry { took: *took, ..Entry::new(&planned.id, outcome, Some(change)) };
+                    match stage {
+                        Stage::Settled => entry(match (change.action, change.drifted()) {
+                            (Action::Create, _) => Outcome::Created,
+                            (_, true) => Outcome::Drifted,
+                            _ => Outcome::Updated,
+                        }),
+                        Stage::Skipped(why) => {
+                            skipped += 1;
+                            first_skipped.get_or_insert_with(|| format!("{}: {why}", planned.id));
+                            entry(Outcome::Skipped).error(why)
+                        }
+                        Stage::Failed(failure) | Stage::Sent(Err(failure)) => {
+                            failed.push(fail(failure));
+                            entry(Outcome::Failed).error(&failure.message)
+                        }
+                        Stage::Pending | Stage::Sent(Ok(())) => {
+                            let failure = Failure::new(Class::Timeout, "it was not read back");
+                            failed.push(fail(&failure));
+                            entry(Outcome::Failed).error(&failure.message)
+                        }
                     }
                 }
             };
             self.report.add(entry);
         }
-        let Some((first, text)) = failed.first().cloned() else { return (Reason::Ok, None) };
-        let timed_out = self.rules.deadline.passed();
-        let reason = if timed_out { Reason::Timeout } else { first };
-        let more = match failed.len() - 1 {
-            0 => String::new(),
-            n => format!(" (and {n} more)"),
-        };
         let skips = if skipped > 0 { format!("; {skipped} skipped that need what failed") } else { String::new() };
-        (reason, Some(format!("{text}{more}{skips}")))
+        match (Reason::gravest(failed), first_skipped) {
+            (None, None) => (Reason::Ok, None),
+            // A kind that lists needs in a circle: our own mistake.
+            (None, Some(text)) => (Reason::Internal, Some(text)),
+            (Some((reason, text)), _) => (reason, Some(format!("{text}{skips}"))),
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Env, Server};
+use crate::engine::run::OnDrift;
 use crate::output::Format;
 use crate::process::exit::Codes;
 
@@ -22,8 +23,8 @@ pub struct Common {
     pub max_retries: u32,
     /// `STRICT`.
     pub strict: bool,
-    /// `ON_DRIFT=warn`: drift is reported and left.
-    pub drift_warns: bool,
+    /// `ON_DRIFT`.
+    pub on_drift: OnDrift,
     /// `LOG_LEVEL`.
     pub log_level: log::LevelFilter,
     /// `LOG_FORMAT`.
@@ -65,7 +66,9 @@ impl Common {
             request_timeout: positive(env, "REQUEST_TIMEOUT", 10),
             max_retries: env.number("MAX_RETRIES").unwrap_or(10),
             strict: env.flag("STRICT"),
-            drift_warns: env.choice("ON_DRIFT", &[("fail", false), ("warn", true)]).unwrap_or(false),
+            on_drift: env
+                .choice("ON_DRIFT", &[("fail", OnDrift::Fail), ("warn", OnDrift::Warn)])
+                .unwrap_or(OnDrift::Fail),
             log_level: env.choice("LOG_LEVEL", &levels).unwrap_or(L::Info),
             log_format: env.choice("LOG_FORMAT", &formats),
             rust_log: rust_log(env),
