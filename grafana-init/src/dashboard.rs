@@ -196,7 +196,7 @@ impl Dashboards {
                 }
                 change
             });
-            planned.push(Planned { id, needs, verdict });
+            planned.push(Planned { id, needs, verdict, step: None });
         }
         Ok(planned)
     }

@@ -126,7 +126,7 @@ impl Folders {
             let verdict = verdicts.remove(&folder.id).unwrap_or_else(unknown);
             let flat = !nested && folder.path.len() > 1;
             let verdict = verdict.map(|change| if flat { change.note(FLAT) } else { change });
-            planned.push(Planned { id: folder.id.clone(), needs, verdict });
+            planned.push(Planned { id: folder.id.clone(), needs, verdict, step: None });
         }
         let mut memory = scope.memory.borrow_mut();
         memory.absent_folders = todos.values().filter(|todo| !todo.exists).map(|todo| todo.uid.clone()).collect();

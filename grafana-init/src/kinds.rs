@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::engine::change::{Failure, ObjectId};
 use common::engine::document::{Documents, Row};
-use common::engine::kind::AnyKind;
+use common::engine::kind::{AnyKind, Typed};
 use common::files::{KindSpec, Layout, Object, Set};
 use common::net::http::Call;
 use serde_json::Value;
@@ -108,5 +108,5 @@ fn row(kinds: &mut Vec<Box<dyn AnyKind>>, scope: &Rc<Scope>, set: &Rc<Set>, row:
     let org = scope.org.as_deref();
     let ids: Vec<ObjectId> = set.of_org(org, row.kind).iter().map(|object| object.id.clone()).collect();
     let inner = Documents::new(row, scope.clone(), set.clone(), org);
-    kinds.push(Box::new(Scoped::new(scope, Box::new(inner), ids)));
+    kinds.push(Box::new(Scoped::new(scope, Box::new(Typed::new(inner)), ids)));
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use common::engine::change::{Change, Class, Failure, ObjectId, Planned};
+use common::engine::document;
 use common::engine::kind::{AnyKind, Exported};
 use common::files::{Problem, Set};
 use common::net::http::{Call, Client, LIST_LIMIT, Reply};
@@ -48,6 +49,18 @@ pub(crate) struct Memory {
     pub(crate) timings: BTreeSet<String>,
     /// Data sources whose secrets this run has sent.
     pub(crate) sent: BTreeSet<String>,
+}
+
+impl document::Server for Scope {
+    type Rules = Settings;
+
+    fn rules(&self) -> Settings {
+        self.server.settings
+    }
+
+    fn send(&self, call: &Call) -> Result<Reply, Failure> {
+        self.client().send(call)
+    }
 }
 
 impl Scope {
@@ -252,8 +265,7 @@ impl AnyKind for Scoped {
         };
         let org = ObjectId::new("orgs", org.as_ref());
         if !self.scope.find()? {
-            let planned =
-                |id: &ObjectId| Planned { id: id.clone(), needs: vec![org.clone()], verdict: Ok(Change::create()) };
+            let planned = |id: &ObjectId| Planned::new(id.clone(), Ok(Change::create())).needing(vec![org.clone()]);
             return Ok(self.ids.iter().map(planned).collect());
         }
         let mut planned = self.inner.plan()?;

@@ -200,7 +200,7 @@ impl AnyKind for Attachments {
                 Ok((needs, change)) => (needs, Ok(change)),
                 Err(failure) => (Vec::new(), Err(failure)),
             };
-            plan.push(Planned { id: object.id.clone(), needs, verdict });
+            plan.push(Planned { id: object.id.clone(), needs, verdict, step: None });
         }
         Ok(plan)
     }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::engine::change::{Class, Failure, ObjectId};
+use common::engine::document::Server;
 use common::engine::kind::{AnyKind, Service};
 use common::files::Set;
 use common::net::http::{Call, Client, LIST_LIMIT, Reply};
@@ -112,6 +113,16 @@ pub(crate) struct Memory {
     pub(crate) logins: BTreeMap<String, bool>,
     /// Log-ins that were refused so far.
     pub(crate) refused: u32,
+}
+
+impl Server for Cluster {
+    type Rules = ();
+
+    fn rules(&self) {}
+
+    fn send(&self, call: &Call) -> Result<Reply, Failure> {
+        self.client.send(call)
+    }
 }
 
 impl Cluster {

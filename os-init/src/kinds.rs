@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use common::engine::diff::Writing;
 use common::engine::document::{Documents, Row};
-use common::engine::kind::AnyKind;
+use common::engine::kind::{AnyKind, Typed};
 use common::files::{KindSpec, Layout, Set};
 
 use crate::attachment::{self, Attachments};
@@ -185,7 +185,11 @@ pub(crate) fn kinds(cluster: &Rc<Cluster>, set: &Rc<Set>) -> Vec<Box<dyn AnyKind
             return Box::new(Attachments::new(cluster.clone(), set.clone()));
         };
         let rows = Documents::new(row, cluster.clone(), set.clone(), None);
-        if row.kind == user::KIND { Box::new(Users::new(rows, cluster.clone())) } else { Box::new(rows) }
+        if row.kind == user::KIND {
+            Box::new(Typed::new(Users::new(rows, cluster.clone())))
+        } else {
+            Box::new(Typed::new(rows))
+        }
     };
     SPECS.iter().map(make).collect()
 }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Class, Difference, Failure, ObjectId, Planned, Shown};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Documents, Have, Held, Meta};
-use common::engine::kind::{AnyKind, Exported};
+use common::engine::document::{Documents, Have, Held, Meta, Request};
+use common::engine::kind::{Asked, Exported, Kind};
 use common::files::{Object, Problem, Set};
 use common::net::http::Call;
 use common::output::secret::Secret;
@@ -40,7 +40,9 @@ impl Users {
     }
 }
 
-impl AnyKind for Users {
+impl Kind for Users {
+    type Step = Vec<Request>;
+
     fn name(&self) -> &'static str {
         KIND
     }
@@ -49,18 +51,18 @@ impl AnyKind for Users {
         self.rows.check()
     }
 
-    fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
+    fn plan(&mut self) -> Result<Vec<Planned<Self::Step>>, Failure> {
         self.rows.plan()
     }
 
-    fn preflight(&mut self, set: &Set, planned: &[Planned]) -> Vec<Problem> {
-        self.rows.preflight(set, planned)
+    fn preflight(&mut self, set: &Set, asked: &[Asked<'_, Self::Step>]) -> Vec<Problem> {
+        self.rows.preflight(set, asked)
     }
 
-    fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
+    fn apply(&mut self, todo: &[(&ObjectId, &Self::Step)]) -> Vec<Result<(), Failure>> {
         let own = own_name(&self.cluster);
         let (mine, others): (Vec<usize>, Vec<usize>) =
-            (0..todo.len()).partition(|index| own.as_ref() == Some(&todo[*index].id.name));
+            (0..todo.len()).partition(|index| own.as_ref() == Some(&todo[*index].0.name));
         let mut results: Vec<Option<Result<(), Failure>>> = vec![None; todo.len()];
         for index in others.into_iter().chain(mine) {
             results[index] = self.rows.apply(&todo[index..=index]).pop();

@@ -289,22 +289,44 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// What `plan` says about one declared object.
+/// What `plan` says about one declared object. `S` is what its kind sends for it.
 #[derive(Clone, Debug)]
-pub struct Planned {
+pub struct Planned<S = ()> {
     /// Which object.
     pub id: ObjectId,
     /// The objects that must be there before this one can be written.
     pub needs: Vec<ObjectId>,
     /// What has to be done, or why that could not be found out.
     pub verdict: Result<Change, Failure>,
+    /// What `apply` sends as it stands; there where the change [writes](Change::writes).
+    pub step: Option<S>,
 }
 
-impl Planned {
+impl<S> Planned<S> {
     /// A verdict without dependencies.
     #[must_use]
     pub fn new(id: ObjectId, verdict: Result<Change, Failure>) -> Self {
-        Self { id, needs: Vec::new(), verdict }
+        Self { id, needs: Vec::new(), verdict, step: None }
+    }
+
+    /// The same with what has to be there first.
+    #[must_use]
+    pub fn needing(self, needs: Vec<ObjectId>) -> Self {
+        Self { needs, ..self }
+    }
+
+    /// The same with what is to be sent, made only if something is; a step that cannot be made fails the object.
+    #[must_use]
+    pub fn with_step(mut self, make: impl FnOnce(&Change) -> Result<S, Failure>) -> Self {
+        if let Ok(change) = &self.verdict
+            && change.writes()
+        {
+            match make(change) {
+                Ok(step) => self.step = Some(step),
+                Err(failure) => self.verdict = Err(failure),
+            }
+        }
+        self
     }
 }
 

@@ -3,16 +3,17 @@
 //! A row reads its kind in one go, brings both sides into normal form (server-made fields and known defaults dropped, never
 //! added), compares, and writes one object at a time. Bodies on the server's side are kept as text until their pair is compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::engine::change::{Change, Failure, ObjectId, Planned};
+use crate::engine::change::{Action, Change, Failure, ObjectId, Planned, Shown};
 use crate::engine::diff::{Writing, diff, mask};
-use crate::engine::kind::{AnyKind, Exported};
+use crate::engine::kind::{Asked, Exported, Kind};
 use crate::files::{Object, Problem, Set};
+use crate::net::http::{Call, Reply};
 
 /// One object as the server has it.
 #[derive(Debug)]
@@ -49,26 +50,118 @@ impl Have {
 /// What the server holds of a kind, by name.
 pub type Held = BTreeMap<String, Have>;
 
+/// What a table's functions talk to: one server, or one organization of it.
+pub trait Server: 'static {
+    /// Settings and facts that comparing and making requests depend on; never a connection.
+    type Rules: Copy;
+
+    /// The rules in force.
+    fn rules(&self) -> Self::Rules;
+
+    /// Sends one request.
+    fn send(&self, call: &Call) -> Result<Reply, Failure>;
+}
+
+/// One request of a step: complete but for a body that the file has already.
+#[derive(Debug)]
+pub struct Request {
+    /// What is sent.
+    pub call: Call,
+    /// Makes the body out of the declared one when it is sent, so that large bodies are not kept in memory meanwhile.
+    pub declared: Option<fn(&str, Value) -> Value>,
+}
+
+impl Request {
+    /// A request that is complete.
+    #[must_use]
+    pub fn new(call: Call) -> Self {
+        Self { call, declared: None }
+    }
+
+    /// A request whose body is the declared one, by way of `render`, which is given the object's name.
+    #[must_use]
+    pub fn of_file(call: Call, render: fn(&str, Value) -> Value) -> Self {
+        Self { call, declared: Some(render) }
+    }
+
+    /// The request as it is sent.
+    pub fn complete(&self, object: &Object) -> Result<Call, Failure> {
+        let Some(render) = self.declared else { return Ok(self.call.clone()) };
+        let body = render(&object.id.name, object.value()?);
+        Ok(Call { body: Some(body.to_string().into_bytes()), ..self.call.clone() })
+    }
+}
+
+/// What a comparison is given.
+#[derive(Debug)]
+pub struct Pair<'p, R> {
+    /// What is declared.
+    pub object: &'p Object,
+    /// What the server has, as it was read.
+    pub have: &'p Have,
+    /// The server's body in normal form.
+    pub held: &'p Value,
+    /// The declared body in normal form.
+    pub want: &'p Value,
+    /// Settings.
+    pub rules: R,
+    /// Whether this run has written the object already.
+    pub written: bool,
+}
+
+/// What making an object's requests is given.
+#[derive(Debug)]
+pub struct Making<'m, R> {
+    /// What is declared.
+    pub object: &'m Object,
+    /// The declared body, as it stands in the file.
+    pub body: Value,
+    /// What the server has, unless the object is to be created.
+    pub have: Option<&'m Have>,
+    /// What differs.
+    pub change: &'m Change,
+    /// Settings.
+    pub rules: R,
+}
+
+/// Which keys that only the server has count as removed from the file.
+#[derive(Clone, Copy, Debug)]
+pub enum Knows {
+    /// All: the server keeps bodies as they were sent.
+    All,
+    /// Those at, below or above these pointers (`*` stands for any step): what a file may name. Any other key that only the server has
+    /// is its own default, so that a new version of the server does not turn every run into a change.
+    Only(&'static [&'static str]),
+}
+
 /// One line of a service's table. `S` is what its functions talk to.
 #[derive(Debug)]
-pub struct Row<S: 'static> {
+pub struct Row<S: Server> {
     /// The kind's folder name.
     pub kind: &'static str,
     /// What its write does to what is not in the file.
     pub writing: Writing,
+    /// Which keys a file may name.
+    pub knows: Knows,
     /// Pointers of secrets in a body; `*` stands for any step.
     pub secrets: &'static [&'static str],
     /// Reads the kind: every object on the server, or at least the declared ones.
     pub read: fn(&S, &[Rc<Object>]) -> Result<Held, Failure>,
     /// Brings a body into normal form; used on both sides.
     pub normal: fn(&mut Value),
-    /// Compares two bodies in normal form where [`diff`] alone will not do.
+    /// Compares two bodies in normal form where [`diff`] alone will not do. Pure: what it needs of the server was read.
+    pub judge: Option<fn(&Pair<'_, S::Rules>) -> Change>,
+    /// Makes the requests that [`send`](Self::send) sends as they stand. Pure.
+    pub step: Option<fn(Making<'_, S::Rules>) -> Result<Vec<Request>, Failure>>,
+    /// Sends a step; where an answer decides nothing more, one request after the other.
+    pub send: fn(&S, &Object, &[Request]) -> Result<(), Failure>,
+    /// A comparison that asks the server; on its way out.
     pub compare: Option<fn(&S, &Object, have: &Value, want: &Value) -> Change>,
-    /// Writes an object; `have` is what the last read said of it.
+    /// A write that decides what to send; on its way out.
     pub write: fn(&S, &Object, want: Value, have: Option<&Meta>) -> Result<(), Failure>,
     /// Checks a body without a server.
     pub check: fn(&Object, &Value, &Set) -> Vec<Problem>,
-    /// What has to be there first, of what is declared.
+    /// What has to be there first, of what is declared. Asked once per object.
     pub needs: fn(&Object, &Value, &Set) -> Vec<ObjectId>,
     /// Asks the server, without writing, whether it would take an object that is to be written.
     pub preflight: fn(&S, &Set, &[(&Object, Value, &Change)]) -> Vec<Problem>,
@@ -87,7 +180,7 @@ pub struct Meta {
     pub meta: Value,
 }
 
-impl<S> Row<S> {
+impl<S: Server> Row<S> {
     /// A row that replaces whole objects, with nothing odd about it but how it reads and writes.
     pub const fn new(
         kind: &'static str,
@@ -97,9 +190,13 @@ impl<S> Row<S> {
         Self {
             kind,
             writing: Writing::Replaces,
+            knows: Knows::All,
             secrets: &[],
             read,
             normal: |_| {},
+            judge: None,
+            step: None,
+            send: send_all,
             compare: None,
             write,
             check: |_, _, _| Vec::new(),
@@ -110,36 +207,92 @@ impl<S> Row<S> {
             single: false,
         }
     }
+
+    /// The same, with steps that are made when the kind is planned and sent as they stand.
+    pub const fn stepped(
+        kind: &'static str,
+        read: fn(&S, &[Rc<Object>]) -> Result<Held, Failure>,
+        step: fn(Making<'_, S::Rules>) -> Result<Vec<Request>, Failure>,
+    ) -> Self {
+        Self { step: Some(step), ..Self::new(kind, read, |_, _, _, _| Ok(())) }
+    }
+}
+
+/// Sends the requests of a step one after the other, until one fails.
+pub fn send_all<S: Server>(server: &S, object: &Object, step: &[Request]) -> Result<(), Failure> {
+    step.iter().try_for_each(|request| server.send(&request.complete(object)?).map(drop))
 }
 
 /// A row at work: one kind of one server (in one organization).
-pub struct Documents<S: 'static> {
+pub struct Documents<S: Server> {
     row: &'static Row<S>,
     server: Rc<S>,
     set: Rc<Set>,
     want: Vec<Rc<Object>>,
-    metas: BTreeMap<String, Meta>,
+    /// Where each object stands in `want`.
+    places: BTreeMap<String, usize>,
+    /// What each object needs, once it was asked.
+    needs: Option<Vec<Vec<ObjectId>>>,
+    written: BTreeSet<String>,
+    metas: BTreeMap<String, Option<Meta>>,
 }
 
-impl<S> Documents<S> {
+impl<S: Server> Documents<S> {
     /// The kind for the objects of a set; `org` names the organization, if any.
     pub fn new(row: &'static Row<S>, server: Rc<S>, set: Rc<Set>, org: Option<&str>) -> Self {
         let want = set.of_org(org, row.kind);
-        Self { row, server, set, want, metas: BTreeMap::new() }
+        let places = want.iter().enumerate().map(|(index, object)| (object.id.name.clone(), index)).collect();
+        Self { row, server, set, want, places, needs: None, written: BTreeSet::new(), metas: BTreeMap::new() }
     }
 
-    fn compare(&self, object: &Object, have: Option<&Have>, want: &mut Value) -> Result<Change, Failure> {
+    fn object(&self, name: &str) -> &Object {
+        &self.want[*self.places.get(name).expect("only what plan returned is asked about and applied")]
+    }
+
+    fn needs(&mut self) -> &[Vec<ObjectId>] {
+        self.needs.get_or_insert_with(|| {
+            // A body that cannot be read fails its object where it is compared.
+            let needs = |object: &Rc<Object>| match object.value() {
+                Ok(body) => (self.row.needs)(object, &body, &self.set),
+                Err(_) => Vec::new(),
+            };
+            self.want.iter().map(needs).collect()
+        })
+    }
+
+    fn plan_one(&self, object: &Object, have: Option<&Have>) -> Planned<Vec<Request>> {
+        let verdict = object.value().and_then(|want| self.compare(object, have, want));
+        Planned::new(object.id.clone(), verdict).with_step(|change| {
+            let Some(step) = self.row.step else { return Ok(Vec::new()) };
+            let have = have.filter(|_| change.action != Action::Create);
+            step(Making { object, body: object.value()?, have, change, rules: self.server.rules() })
+        })
+    }
+
+    fn compare(&self, object: &Object, have: Option<&Have>, mut want: Value) -> Result<Change, Failure> {
         let Some(have) = have else { return Ok(Change::create()) };
         let mut held = have.value()?;
         (self.row.normal)(&mut held);
-        (self.row.normal)(want);
-        let mut change = match self.row.compare {
-            Some(compare) => compare(&self.server, object, &held, want),
-            None => Change::update(diff(self.row.writing, &held, want)),
+        (self.row.normal)(&mut want);
+        let mut change = match (self.row.judge, self.row.compare) {
+            (Some(judge), _) => {
+                let written = self.written.contains(&object.id.name);
+                judge(&Pair { object, have, held: &held, want: &want, rules: self.server.rules(), written })
+            }
+            (None, Some(compare)) => compare(&self.server, object, &held, &want),
+            (None, None) => Change::update(diff(self.row.writing, &held, &want)),
         };
+        if let Knows::Only(known) = self.row.knows {
+            change.differences.retain(|difference| {
+                difference.to != Shown::Absent || known.iter().any(|pattern| touches(pattern, &difference.path))
+            });
+            if change.action == Action::Update && change.differences.is_empty() {
+                change.action = Action::None;
+            }
+        }
         mask(&mut change.differences, &object.masked);
         mask(&mut change.differences, &matching(self.row.secrets, &held));
-        mask(&mut change.differences, &matching(self.row.secrets, want));
+        mask(&mut change.differences, &matching(self.row.secrets, &want));
         if let (None, Some(reason)) = (&change.locked, &have.locked) {
             change.locked = Some(reason.clone());
         }
@@ -147,7 +300,9 @@ impl<S> Documents<S> {
     }
 }
 
-impl<S> AnyKind for Documents<S> {
+impl<S: Server> Kind for Documents<S> {
+    type Step = Vec<Request>;
+
     fn name(&self) -> &'static str {
         self.row.kind
     }
@@ -166,30 +321,34 @@ impl<S> AnyKind for Documents<S> {
         self.want.iter().flat_map(check).collect()
     }
 
-    fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
+    fn plan(&mut self) -> Result<Vec<Planned<Self::Step>>, Failure> {
         if self.want.is_empty() {
             return Ok(Vec::new());
         }
+        self.needs();
         let held = (self.row.read)(&self.server, &self.want)?;
-        let mut plan = Vec::with_capacity(self.want.len());
-        for object in &self.want {
-            let mut needs = Vec::new();
-            let verdict = object.value().and_then(|mut want| {
-                needs = (self.row.needs)(object, &want, &self.set);
-                self.compare(object, held.get(&object.id.name), &mut want)
-            });
-            plan.push(Planned { id: object.id.clone(), needs, verdict });
+        let needs = self.needs.iter().flatten();
+        let plan = self
+            .want
+            .iter()
+            .zip(needs)
+            .map(|(object, needs)| self.plan_one(object, held.get(&object.id.name)).needing(needs.clone()))
+            .collect();
+        if self.row.step.is_none() {
+            let places = &self.places;
+            self.metas = held
+                .into_iter()
+                .filter(|(name, _)| places.contains_key(name))
+                .map(|(name, have)| (name, Some(Meta { meta: have.meta })))
+                .collect();
         }
-        let wanted = |name: &String| self.want.iter().any(|object| object.id.name == *name);
-        let metas = held.into_iter().filter(|(name, have)| !have.meta.is_null() && wanted(name));
-        self.metas = metas.map(|(name, have)| (name, Meta { meta: have.meta })).collect();
         Ok(plan)
     }
 
-    fn preflight(&mut self, set: &Set, planned: &[Planned]) -> Vec<Problem> {
-        let mut todo = self.want.iter().zip(planned).filter_map(|(object, planned)| {
-            let change = planned.verdict.as_ref().ok().filter(|change| change.writes())?;
-            Some((object.as_ref(), object.value().ok()?, change))
+    fn preflight(&mut self, set: &Set, asked: &[Asked<'_, Self::Step>]) -> Vec<Problem> {
+        let mut todo = asked.iter().filter_map(|(id, change, _)| {
+            let object = self.object(&id.name);
+            Some((object, object.value().ok()?, *change))
         });
         let mut problems = Vec::new();
         loop {
@@ -201,17 +360,22 @@ impl<S> AnyKind for Documents<S> {
         }
     }
 
-    fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
-        let write = |planned: &&Planned| {
-            let object = self.want.iter().find(|object| object.id == planned.id);
-            let object = object.expect("only what plan returned is applied");
-            let have = match &planned.verdict {
-                Ok(Change { action: crate::engine::change::Action::Create, .. }) => None,
-                _ => Some(self.metas.get(&object.id.name).cloned().unwrap_or(Meta { meta: Value::Null })),
+    fn apply(&mut self, todo: &[(&ObjectId, &Self::Step)]) -> Vec<Result<(), Failure>> {
+        let mut results = Vec::with_capacity(todo.len());
+        for (id, step) in todo {
+            let object = self.object(&id.name);
+            let result = if self.row.step.is_some() {
+                (self.row.send)(&self.server, object, step)
+            } else {
+                let have = self.metas.get(&id.name).cloned().flatten();
+                object.value().and_then(|body| (self.row.write)(&self.server, object, body, have.as_ref()))
             };
-            (self.row.write)(&self.server, object, object.value()?, have.as_ref())
-        };
-        todo.iter().map(write).collect()
+            if result.is_ok() {
+                self.written.insert(id.name.clone());
+            }
+            results.push(result);
+        }
+        results
     }
 
     fn export(&mut self) -> Result<Vec<Exported>, Failure> {
@@ -227,6 +391,11 @@ impl<S> AnyKind for Documents<S> {
         }
         Ok(exported)
     }
+}
+
+/// Whether a pointer is at, below or above a pattern with `*` for any step.
+fn touches(pattern: &str, pointer: &str) -> bool {
+    pattern.split('/').zip(pointer.split('/')).all(|(known, step)| known == "*" || known == step)
 }
 
 /// Hides every string of a value in every text from now on.
@@ -297,6 +466,14 @@ mod tests {
     fn patterns_find_what_they_name() {
         let value = json!({"a": [{"p": 1}, {"q": 2}], "b": {"p": 3}});
         assert_eq!(matching(&["/a/*/p", "/*/p"], &value), ["/a/0/p", "/b/p"]);
+    }
+
+    #[test]
+    fn a_row_tells_what_a_file_may_name() {
+        assert!(touches("/states/*/actions", "/states/0/actions/1/open"));
+        assert!(touches("/states/*/actions", "/states/0"));
+        assert!(!touches("/states/*/actions", "/states/0/made"));
+        assert!(!touches("/description", "/owner"));
     }
 
     #[test]

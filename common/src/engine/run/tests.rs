@@ -71,7 +71,7 @@ impl AnyKind for Memory {
                     ..Difference::new("/v", Shown::Json(held.to_string()), Shown::Json(value.to_string()))
                 }]),
             };
-            Planned { id: ObjectId::new(self.kind, *name), needs: needs.clone(), verdict: Ok(change) }
+            Planned { id: ObjectId::new(self.kind, *name), needs: needs.clone(), verdict: Ok(change), step: None }
         };
         Ok(self.want.iter().map(compare).collect())
     }
