@@ -7,7 +7,7 @@
 //! * [`proxy`] stands between the two and counts, cuts, delays, drops.
 //! * [`loki`] stands in for a Loki.
 //! * [`engine`] runs a container engine, images and Compose projects.
-//! * [`fixture`] is what several cases start from, [`fixture_set`] a large set of OpenSearch's objects; [`schema`] checks a document against a JSON Schema.
+//! * [`fixture`] is what several cases start from, [`fixture_set`] a large set of OpenSearch's objects, [`many`] any number of objects of a kind; [`schema`] checks a document against a JSON Schema.
 //! * [`scripted_http`] and [`scripted_kafka`] are servers that say exactly what a case wants.
 
 #![expect(
@@ -26,6 +26,7 @@ pub mod ism;
 pub mod kafka_wire;
 mod listen;
 pub mod loki;
+pub mod many;
 pub mod picture;
 mod ports;
 mod process;

@@ -1,7 +1,9 @@
 //! Runs a real program as its user would: a folder of files, an environment with nothing else in it, a deadline, and everything
 //! that it said. Only what a process shows is used; nothing is linked. No run of any case may say a secret that it was given.
 
+mod program;
 mod secrets;
+mod used;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,8 +16,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use rustix::process::Signal;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use program::program_path;
+use used::Used;
 
 use crate::process::send;
 
@@ -85,6 +91,11 @@ impl Sandbox {
         self.environment.remove(name);
     }
 
+    /// The variables that a run is given.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     /// Writes one file, as it is, into the configuration folder.
     pub fn write(&self, path: &str, text: impl AsRef<[u8]>) {
         let path = self.config_dir().join(path);
@@ -138,7 +149,7 @@ impl Sandbox {
             stderr: Collected::start(stderr),
             started,
             deadline: self.deadline,
-            peak: 0,
+            used: Used::default(),
             secrets: secrets::given(&self.environment),
             result: self.environment.get("RESULT_FILE").map(PathBuf::from),
         }
@@ -153,7 +164,7 @@ pub struct Running {
     stderr: Collected,
     started: Instant,
     deadline: Duration,
-    peak: u64,
+    used: Used,
     secrets: BTreeSet<String>,
     result: Option<PathBuf>,
 }
@@ -176,8 +187,17 @@ impl Running {
 
     /// Whether it has not ended yet.
     pub fn running(&mut self) -> bool {
-        self.measure();
-        self.child.try_wait().expect("our own child can be asked").is_none()
+        let ended = self.ended();
+        self.used.look(self.child.id());
+        !ended
+    }
+
+    /// Whether it has ended; it is not waited for, so that it can still be measured.
+    fn ended(&self) -> bool {
+        let id = WaitId::Pid(rustix::process::Pid::from_child(&self.child));
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        // It is nobody's child any more once it was waited for.
+        waitid(id, options).map_or(true, |status| status.is_some())
     }
 
     /// Waits for its end; kills it and fails the test at the deadline.
@@ -190,12 +210,13 @@ impl Running {
     #[track_caller]
     pub fn kill_when(mut self, mut condition: impl FnMut() -> bool) -> Run {
         let status = loop {
-            self.measure();
+            let ended = self.ended();
+            self.used.look(self.child.id());
             if condition() {
                 self.signal(Signal::KILL);
             }
-            if let Some(status) = self.child.try_wait().expect("our own child can be asked") {
-                break status;
+            if ended {
+                break self.child.wait().expect("our own child can be waited for");
             }
             if self.started.elapsed() > self.deadline {
                 drop(self.child.kill());
@@ -218,19 +239,8 @@ impl Running {
                 panic!("{place} of `{}` holds the secret {secret:?}:\n{text}", self.command);
             }
         }
-        Run { command: std::mem::take(&mut self.command), status, stdout, stderr, elapsed, peak_rss: self.peak }
-    }
-
-    // VmHWM only grows, so the last look before the end is the peak but for what the last millisecond added. The kernel's own figure
-    // (wait4) cannot be used: it counts this process's memory too, which the child shares until it becomes the program.
-    fn measure(&mut self) {
-        let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.child.id())) else { return };
-        let peak = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        if let Some(kilobytes) = peak {
-            self.peak = self.peak.max(kilobytes * 1024);
-        }
+        let Used { peak_rss, cpu, read } = self.used;
+        Run { command: std::mem::take(&mut self.command), status, stdout, stderr, elapsed, peak_rss, cpu, read }
     }
 }
 
@@ -287,6 +297,10 @@ pub struct Run {
     pub elapsed: Duration,
     /// The most memory that was resident at once, in bytes.
     pub peak_rss: u64,
+    /// The time that its threads have spent on a processor, exact to microseconds however busy the machine is.
+    pub cpu: Duration,
+    /// The bytes that it has read, from files and from servers.
+    pub read: u64,
 }
 
 impl Run {
@@ -360,34 +374,4 @@ impl std::fmt::Display for Run {
         let Self { command, status, stdout, stderr, elapsed, .. } = self;
         write!(f, "`{command}` ended after {elapsed:?}: {status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
     }
-}
-
-/// The binary of one of the workspace's programs: in `INIT_BIN_DIR` when that is set, else built (once a process) beside this test binary.
-pub fn program_path(program: &str) -> PathBuf {
-    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
-    if let Some(folder) = std::env::var_os("INIT_BIN_DIR").filter(|folder| !folder.is_empty()) {
-        let path = PathBuf::from(folder).join(program);
-        return path.canonicalize().unwrap_or_else(|error| panic!("INIT_BIN_DIR has no {}: {error}", path.display()));
-    }
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    built.entry(program.to_owned()).or_insert_with(|| build(program)).clone()
-}
-
-fn build(program: &str) -> PathBuf {
-    // <target>/debug/deps/<this>
-    let this = std::env::current_exe().expect("the running binary has a path");
-    let profile = this.ancestors().nth(2).expect("a test binary lies in <target>/<profile>/deps");
-    let target = profile.parent().expect("a profile's folder lies in the target folder");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .args(["build", "--quiet", "--package", program, "--target-dir"])
-        .arg(target)
-        .current_dir(env!("CARGO_MANIFEST_DIR"));
-    if profile.ends_with("release") {
-        command.arg("--release");
-    }
-    let output = command.output().expect("cargo runs this test, so it can be run");
-    assert!(output.status.success(), "could not build {program}:\n{}", String::from_utf8_lossy(&output.stderr));
-    profile.join(program)
 }

@@ -20,6 +20,12 @@ use tempfile::TempDir;
 use crate::ports::Lease;
 use crate::process::Guarded;
 
+/// Where downloads are kept between runs, by the servers' scripts too.
+pub fn cache() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME or INIT_TEST_CACHE is set"));
+    std::env::var_os("INIT_TEST_CACHE").map_or_else(|| home().join(".cache/init-sidecars-tests"), PathBuf::from)
+}
+
 /// The script of one server.
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("setup").join(name)

@@ -10,7 +10,7 @@
 use serde_json::{Number, Value};
 
 use crate::engine::change::{Difference, Shown};
-use crate::files::json::step;
+use crate::files::json::push_step;
 
 /// What a write does to what is not in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ fn compare(writing: Writing, have: &Value, want: &Value, path: &mut String, foun
                 keys.sort();
             }
             for key in keys {
-                *path += &step(key);
+                push_step(path, key);
                 match (have.get(key), want.get(key)) {
                     (Some(have), Some(want)) => compare(writing, have, want, path, found),
                     (have, want) => found.push(Difference::new(path.clone(), Shown::maybe(have), Shown::maybe(want))),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::files::json::step;
+use crate::files::json::push_step;
 use crate::files::read_secret;
 use crate::output::secret;
 
@@ -52,7 +52,7 @@ fn visit(value: &mut Value, pointer: &mut String, replaced: &mut Replaced) {
         }
         Value::Object(fields) => {
             for (key, field) in fields.iter_mut() {
-                *pointer += &step(key);
+                push_step(pointer, key);
                 visit(field, pointer, replaced);
                 pointer.truncate(length);
             }

@@ -33,7 +33,23 @@ pub fn locate(text: &str, wanted: &str) -> Option<At> {
 /// One step of a JSON pointer, escaped.
 #[must_use]
 pub fn step(key: &str) -> String {
-    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+    let mut step = String::with_capacity(key.len() + 1);
+    push_step(&mut step, key);
+    step
+}
+
+/// Adds one step to a JSON pointer. Every key of every file passes here several times, so that nothing is allocated for it.
+pub fn push_step(pointer: &mut String, key: &str) {
+    pointer.push('/');
+    for part in key.split_inclusive(['~', '/']) {
+        match part.strip_suffix('~') {
+            Some(before) => pointer.extend([before, "~0"]),
+            None => match part.strip_suffix('/') {
+                Some(before) => pointer.extend([before, "~1"]),
+                None => pointer.push_str(part),
+            },
+        }
+    }
 }
 
 fn place(text: &str, offset: usize) -> At {
@@ -87,7 +103,7 @@ impl<'t> Walker<'t> {
             let offset = self.at;
             let key = self.string();
             let outer = self.pointer.len();
-            self.pointer += &step(&key);
+            push_step(&mut self.pointer, &key);
             visit(&self.pointer, offset, !keys.insert(key));
             self.peek();
             self.at += 1; // the colon
@@ -138,6 +154,11 @@ mod tests {
         let text = "{\"a\": 1,\n \"b\": [{\"x\": \"}\\\"\", \"x\": 2}], \"\\u0061\": {}}";
         assert_eq!(duplicates(text), [("/b/0/x".to_owned(), (2, 21)), ("/a".to_owned(), (2, 31))]);
         assert_eq!(duplicates("{\"a\": {\"x\": 1}, \"b\": {\"x\": 1}}"), []);
+    }
+
+    #[test]
+    fn steps_are_escaped() {
+        assert_eq!(["plain", "", "a/b~c", "~/", "é~1"].map(step), ["/plain", "/", "/a~1b~0c", "/~0~1", "/é~01"]);
     }
 
     #[test]

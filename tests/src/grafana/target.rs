@@ -69,6 +69,11 @@ impl Target {
         }
     }
 
+    /// A fresh organization of the live server if there is one, else a stand-in.
+    pub fn live_or(profile: Profile, options: &Options) -> Target {
+        live_url().map_or_else(|| Target::standin(profile, options.clone()), |url| Target::live(url, None))
+    }
+
     /// Another fresh server of the same kind: an organization of its own on the live one.
     #[must_use]
     pub fn another(&self) -> Target {
@@ -100,6 +105,11 @@ impl Target {
         let health = target.read("/api/health");
         target.version = numbers(health["version"].as_str().unwrap_or_default());
         target
+    }
+
+    /// Its address, and who asks with which password.
+    pub fn login(&self) -> (&str, &str, &str) {
+        (&self.url, &self.username, &self.password)
     }
 
     /// Major and minor version of the server.

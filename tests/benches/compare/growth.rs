@@ -1,0 +1,231 @@
+//! How the cost grows with the number of objects: `validate` and `plan` of every kind, and whole runs of three. Judged by processor time and by
+//! memory, which other work on the machine hardly changes.
+
+use std::time::Duration;
+
+use kit::fixture;
+use kit::grafana::{Grafana, Options, Profile};
+use kit::ism::IsmFront;
+use kit::many::{ALL, Many};
+use kit::sandbox::{Run, Sandbox};
+use kit::servers::kafka::{Kafka, Version};
+use kit::servers::opensearch::{OpenSearch, Variant};
+
+use crate::sides::Scale;
+use crate::table::{Curve, Point, Table, mebibytes, say};
+
+/// What a doubling may cost.
+const DOUBLING: f64 = 2.3;
+/// A size that would take longer is not tried.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+pub(crate) fn measure(table: &mut Table, scale: Scale) {
+    let sizes: &[usize] = scale.pick(&[10, 100, 1000, 5000, 20_000], &[10, 40]);
+    for many in ALL {
+        curve(table, many.program, many.name, "validate", sizes_of(many, sizes), |size| {
+            (many.sandbox(size).deadline(PATIENCE * 8), vec!["validate"])
+        });
+    }
+    let servers = Servers::start();
+    for many in ALL {
+        // Kept shorter: it is the servers that take their time.
+        let sizes: Vec<usize> = sizes_of(many, sizes).iter().copied().filter(|size| *size <= 5000).collect();
+        curve(table, many.program, many.name, "plan", &sizes, |size| (servers.of(many.sandbox(size)), vec!["plan"]));
+    }
+    whole_runs(table, &servers, sizes);
+    judge(table);
+}
+
+/// Large bodies in a number that their size allows.
+fn sizes_of<'s>(many: &Many, sizes: &'s [usize]) -> &'s [usize] {
+    let most = if many.name.ends_with("57 KB") { 1000 } else { usize::MAX };
+    let count = sizes.iter().take_while(|size| **size <= most).count();
+    &sizes[..count]
+}
+
+/// Servers that hold nothing.
+struct Servers {
+    kafka: Kafka,
+    // Before the node, so that it goes first.
+    front: IsmFront,
+    _node: OpenSearch,
+    grafana: Grafana,
+}
+
+impl Servers {
+    fn start() -> Self {
+        let node = OpenSearch::of(Variant::Security2).plain_http().start();
+        Self {
+            kafka: Kafka::of(Version::V4_3).start(),
+            front: IsmFront::of(&node),
+            _node: node,
+            grafana: Grafana::start(Profile::V12, Options::default()),
+        }
+    }
+
+    fn of(&self, sandbox: Sandbox) -> Sandbox {
+        patient(sandbox)
+            .env("KAFKA_BOOTSTRAP_SERVERS", self.kafka.bootstrap())
+            .env("OPENSEARCH_URL", self.front.url())
+            .env("OPENSEARCH_USERNAME", OpenSearch::ADMIN.0)
+            .env("OPENSEARCH_PASSWORD", OpenSearch::ADMIN.1)
+            .env("GRAFANA_URL", self.grafana.url())
+            .env("GRAFANA_USERNAME", "admin")
+            .env("GRAFANA_PASSWORD", "admin")
+    }
+}
+
+fn patient(sandbox: Sandbox) -> Sandbox {
+    sandbox.env("APPLY_TIMEOUT", "10m").env("REQUEST_TIMEOUT", "60s").deadline(Duration::from_mins(12))
+}
+
+/// One command at growing sizes, until the next would take too long.
+fn curve(
+    table: &mut Table,
+    program: &'static str,
+    kind: &str,
+    command: &'static str,
+    sizes: &[usize],
+    at: impl Fn(usize) -> (Sandbox, Vec<&'static str>),
+) {
+    let mut points: Vec<Point> = Vec::new();
+    for &size in sizes {
+        if let Some(last) = points.last().filter(|last| expected(last, size) > PATIENCE) {
+            let (objects, elapsed) = (last.objects, last.elapsed);
+            table.note(format!("{command} of {size} {kind} was not tried: {objects} took {elapsed:.1?}"));
+            break;
+        }
+        let (sandbox, arguments) = at(size);
+        let run = sandbox.run(&arguments);
+        if !matches!(run.code(), Some(0 | 2)) {
+            table.note(format!(
+                "{command} of {size} {kind} failed: {}",
+                run.last()["error"].as_str().unwrap_or_default()
+            ));
+            break;
+        }
+        points.push(point(size, &run));
+    }
+    add(table, Curve { program, kind: kind.to_owned(), command, points });
+}
+
+fn point(objects: usize, run: &Run) -> Point {
+    let last = run.last();
+    let requests = last["requests"].as_u64().unwrap_or_default();
+    Point { objects, cpu: run.cpu, elapsed: run.elapsed, memory: run.peak_rss, requests }
+}
+
+fn add(table: &mut Table, curve: Curve) {
+    let shown: Vec<String> = curve
+        .points
+        .iter()
+        .map(|at| format!("{}: {:.0?}, {:.1} MiB, {} requests", at.objects, at.cpu, mebibytes(at.memory), at.requests))
+        .collect();
+    say(&format!("{} {} {}: {}", curve.program, curve.command, curve.kind, shown.join("; ")));
+    table.curves.push(curve);
+}
+
+/// As the worst that is allowed would have it.
+fn expected(last: &Point, size: usize) -> Duration {
+    last.elapsed.mul_f64(ratio(size, last.objects))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of objects are small")]
+fn ratio(larger: usize, smaller: usize) -> f64 {
+    larger as f64 / smaller as f64
+}
+
+/// First and second runs of one kind each, against a server that keeps what it is given.
+fn whole_runs(table: &mut Table, servers: &Servers, sizes: &[usize]) {
+    let mut whole = |kind: &str, most: usize, server: &dyn Fn(Sandbox) -> (Sandbox, Box<dyn std::any::Any>)| {
+        let many = Many::of(kind);
+        let (mut first, mut second): (Vec<Point>, Vec<Point>) = (Vec::new(), Vec::new());
+        for &size in sizes.iter().filter(|size| **size <= most) {
+            if first.last().is_some_and(|last| expected(last, size) > PATIENCE * 2) {
+                break;
+            }
+            let (sandbox, _server) = server(patient(many.sandbox(size)));
+            let run = sandbox.run(&[]);
+            run.expect_code(0);
+            first.push(point(size, &run));
+            let run = sandbox.run(&[]);
+            run.expect_code(0);
+            assert_eq!(run.count("writes"), 0, "{run}");
+            second.push(point(size, &run));
+        }
+        for (command, points) in [("first run", first), ("second run", second)] {
+            add(table, Curve { program: many.program, kind: kind.to_owned(), command, points });
+        }
+    };
+    // More partitions than that take more mapped files than Linux gives a process by default.
+    whole("topics", 5000, &|sandbox| (servers.of(sandbox), Box::new(())));
+    whole("component_templates", usize::MAX, &|sandbox| {
+        let server = fixture::cluster();
+        (sandbox.env("OPENSEARCH_URL", server.url()), Box::new(server))
+    });
+    whole("dashboards", usize::MAX, &|sandbox| {
+        let server = Grafana::start(Profile::V12, Options::default());
+        let sandbox = sandbox.env("GRAFANA_URL", server.url());
+        (sandbox.env("GRAFANA_USERNAME", "admin").env("GRAFANA_PASSWORD", "admin"), Box::new(server))
+    });
+}
+
+impl Curve {
+    /// How many times the processor time of the second largest size the largest takes, per doubling; nothing where both are too short to tell.
+    pub(crate) fn per_doubling(&self) -> Option<f64> {
+        let [.., smaller, larger] = self.points.as_slice() else { return None };
+        let grown = larger.cpu.as_secs_f64() / smaller.cpu.as_secs_f64();
+        let doublings = ratio(larger.objects, smaller.objects).log2();
+        (smaller.cpu >= Duration::from_millis(20)).then(|| grown.powf(1.0 / doublings))
+    }
+
+    /// What so many objects may take, in MiB.
+    pub(crate) fn memory_bound(point: &Point) -> f64 {
+        if point.objects > 5000 { 64.0 } else { 48.0 }
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.per_doubling().is_none_or(|ratio| ratio <= DOUBLING)
+            && self.points.iter().all(|point| mebibytes(point.memory) <= Self::memory_bound(point))
+    }
+}
+
+/// The worst of each program and command.
+fn judge(table: &mut Table) {
+    let curves = std::mem::take(&mut table.curves);
+    for program in ["k-init", "os-init", "grafana-init"] {
+        for command in ["validate", "plan", "first run", "second run"] {
+            let of: Vec<&Curve> =
+                curves.iter().filter(|curve| curve.program == program && curve.command == command).collect();
+            let steepest = of
+                .iter()
+                .filter_map(|curve| Some((curve.per_doubling()?, curve)))
+                .max_by(|left, right| left.0.total_cmp(&right.0));
+            let what = "growth: processor time for twice as many objects, the steepest kind";
+            if let Some((ratio, curve)) = steepest {
+                let most = curve.points.last().map_or(0, |point| point.objects);
+                let row = table.fact(
+                    what,
+                    &format!("{program} {command}"),
+                    format!("{ratio:.2} × ({} {})", most, curve.kind),
+                );
+                row.bound(format!("≤ {DOUBLING} ×"), ratio <= DOUBLING);
+            }
+            let heaviest = of
+                .iter()
+                .flat_map(|curve| curve.points.iter().map(move |point| (point, curve)))
+                .max_by(|left, right| by_bound(left.0).total_cmp(&by_bound(right.0)));
+            if let Some((point, curve)) = heaviest {
+                let (used, bound) = (mebibytes(point.memory), Curve::memory_bound(point));
+                let found = format!("{used:.1} MiB ({} {})", point.objects, curve.kind);
+                let row = table.fact("growth: peak memory, the heaviest kind", &format!("{program} {command}"), found);
+                row.bound(format!("≤ {bound} MiB"), used <= bound);
+            }
+        }
+    }
+    table.curves = curves;
+}
+
+fn by_bound(point: &Point) -> f64 {
+    mebibytes(point.memory) / Curve::memory_bound(point)
+}

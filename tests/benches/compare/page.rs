@@ -1,0 +1,171 @@
+//! What a whole run leaves: `docs/benchmarks.md`, the picture of the growth, and the README's table. Only writing.
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use jiff::Timestamp;
+use kit::engine::repository;
+use kit::servers::{kafka::Version, opensearch::Variant};
+
+use crate::chart;
+use crate::table::{Curve, Row, Table, mebibytes};
+
+/// Where the README's table stands.
+const README: [&str; 2] = ["<!-- from ./test bench: begin -->\n", "<!-- from ./test bench: end -->\n"];
+
+/// Why a figure misses its bound, by how its work and side begin: what profiling found.
+const REASONS: &[(&str, &str, &str)] = &[];
+
+/// Writes all of it.
+pub(crate) fn write(table: &Table) {
+    let root = repository();
+    let put = |path: &str, text: String| {
+        std::fs::write(root.join(path), text).unwrap_or_else(|error| panic!("could not write {path}: {error}"));
+    };
+    put("docs/pictures/growth.svg", chart::growth(&table.curves));
+    put("docs/benchmarks.md", page(table));
+    let readme = std::fs::read_to_string(root.join("README.md")).expect("the README is there");
+    let (before, rest) = readme.split_once(README[0]).expect("the README has a place for the table");
+    let (_, after) = rest.split_once(README[1]).expect("the README's place for the table ends");
+    put("README.md", format!("{before}{}{}{}{after}", README[0], quote(table), README[1]));
+}
+
+fn page(table: &Table) -> String {
+    let mut text = format!(
+        "# Benchmarks\n\nWritten by `./test bench`, which measures all sides in one run, in turn, starting with another side each round; figures are medians, the \
+         spread is the lowest and the highest. `ratio` is against the first side of the same work. Processes are measured whole, from \
+         their start to their end; \"its work\" is what a program's own last record tells: everything but its start and the wait.\n\n{}\n",
+        circumstances()
+    );
+    let mut parts: Vec<(&str, Vec<&Row>)> = Vec::new();
+    for row in &table.rows {
+        let title = title(row);
+        match parts.iter_mut().find(|(known, _)| *known == title) {
+            Some((_, rows)) => rows.push(row),
+            None => parts.push((title, vec![row])),
+        }
+    }
+    for (title, rows) in &parts {
+        let _ = write!(text, "## {title}\n\n{}\n", Table::markdown(rows));
+    }
+    text += &misses(table);
+    text += "## Growth by kind\n\nProcessor time and peak memory of one run. `plan` asks servers that hold nothing, so every object is new; \
+             first and second runs are against servers that keep what they are given.\n\n\
+             ![Processor time and peak memory by number of objects](pictures/growth.svg)\n\n";
+    text += &curves(&table.curves);
+    text += "\n## Notes\n\n";
+    for note in &table.notes {
+        let _ = writeln!(text, "* {note}.");
+    }
+    text
+}
+
+fn title(row: &Row) -> &'static str {
+    match row.work.as_str() {
+        work if work.starts_with("Kafka") => "Kafka",
+        work if work.starts_with("OpenSearch") => "OpenSearch",
+        work if work.starts_with("Grafana") => "Grafana",
+        work if work.starts_with("growth") => "Growth",
+        work if work.starts_with("Compose") => "The whole, under Compose",
+        work if work.starts_with("a ") || work.starts_with("the first of two") => "Waiting",
+        _ => "Weight",
+    }
+}
+
+fn misses(table: &Table) -> String {
+    let missed: Vec<&Row> = table.rows.iter().filter(|row| row.holds == Some(false)).collect();
+    if missed.is_empty() {
+        return "Every bound is reached.\n\n".to_owned();
+    }
+    let mut text = String::from("## What misses its bound, and why\n\n");
+    for row in missed {
+        let reason = REASONS
+            .iter()
+            .find(|(work, side, _)| row.work.starts_with(work) && row.side.starts_with(side))
+            .map_or("not profiled yet", |(.., reason)| reason);
+        let ratio = row.ratio.map(|ratio| format!(", {ratio:.2} ×")).unwrap_or_default();
+        let _ = writeln!(text, "* {}, {}: {}{ratio} (bound {}). {reason}.", row.work, row.side, row.found, row.bound);
+    }
+    text + "\n"
+}
+
+fn curves(curves: &[Curve]) -> String {
+    let mut sizes: Vec<usize> = curves.iter().flat_map(|curve| &curve.points).map(|point| point.objects).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let heads: Vec<String> = sizes.iter().map(|size| size.to_string() + " |").collect();
+    let mut text =
+        format!("| program, command | kind | {} a doubling | requests | reached |\n|---|---|", heads.join(" "));
+    text += &"---|".repeat(sizes.len() + 3);
+    text.push('\n');
+    for curve in curves {
+        let _ = write!(text, "| {} {} | {} |", curve.program, curve.command, curve.kind);
+        for size in &sizes {
+            let cell = curve.points.iter().find(|point| point.objects == *size).map(|point| {
+                format!("{}, {:.1} MiB", crate::table::shown(point.cpu.as_secs_f64() * 1000.0), mebibytes(point.memory))
+            });
+            let _ = write!(text, " {} |", cell.unwrap_or_else(|| "–".to_owned()));
+        }
+        let doubling = curve.per_doubling().map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2} ×"));
+        let requests = curve.points.last().map_or(0, |point| point.requests);
+        let _ = writeln!(text, " {doubling} | {requests} | {} |", if curve.holds() { "yes" } else { "**no**" });
+    }
+    text
+}
+
+/// What the README quotes: the rows with a bound, and what stands beside them.
+fn quote(table: &Table) -> String {
+    let date = Timestamp::now().strftime("%Y-%m-%d");
+    let bounded: Vec<&Row> = table.rows.iter().filter(|row| row.holds.is_some()).collect();
+    format!("Measured {date}, [all of it with the other sides](docs/benchmarks.md):\n\n{}", Table::markdown(&bounded))
+}
+
+fn circumstances() -> String {
+    let first = |text: &str| text.lines().next().unwrap_or_default().trim().to_owned();
+    let said = |program: &str, arguments: &[&str]| match Command::new(program)
+        .args(arguments)
+        .current_dir(repository())
+        .output()
+    {
+        Ok(output) if output.stdout.is_empty() => first(&String::from_utf8_lossy(&output.stderr)),
+        Ok(output) => first(&String::from_utf8_lossy(&output.stdout)),
+        Err(_) => "not there".to_owned(),
+    };
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let value = |text: &str, key: &str| {
+        let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+        line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+    };
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let memory: u64 = value(&read("/proc/meminfo"), "MemTotal").trim_end_matches(" kB").parse().unwrap_or_default();
+    let dirty =
+        if said("git", &["status", "--porcelain", "--untracked-files=no"]).is_empty() { "" } else { ", with changes" };
+    let peers = include_str!("peers/requirements.txt").trim().replace("==", " ").replace('\n', ", ");
+    let lines = [
+        ("date", Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string()),
+        ("commit", said("git", &["rev-parse", "HEAD"]) + dirty),
+        (
+            "machine",
+            format!(
+                "{cores} cores ({}), {:.0} GiB",
+                value(&read("/proc/cpuinfo"), "model name"),
+                mebibytes(memory * 1024) / 1024.0
+            ),
+        ),
+        ("system", format!("{}, load {}", said("uname", &["-sr"]), read("/proc/loadavg").trim())),
+        (
+            "servers",
+            format!(
+                "Kafka {}, OpenSearch {} and {}, on this machine",
+                Version::V4_3.number(),
+                Variant::Core2.name(),
+                Variant::Security2.name()
+            ),
+        ),
+        ("peers", format!("{peers}, {}, Kafka's tools {}", said("curl", &["--version"]), Version::V4_3.number())),
+        ("python, java", format!("{}, {}", said("python3", &["--version"]), said("java", &["-version"]))),
+    ];
+    lines
+        .iter()
+        .fold(String::from("| | |\n|---|---|\n"), |text, (name, value)| text + &format!("| {name} | {value} |\n"))
+}
