@@ -14,6 +14,10 @@ use crate::scope::Scope;
 use crate::server::part;
 
 pub(crate) mod contact;
+mod gotemplate;
+mod integration;
+mod interval;
+mod matcher;
 pub(crate) mod policy;
 pub(crate) mod rule;
 
@@ -113,11 +117,7 @@ fn read_timings(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
 
 fn normal_timing(body: &mut Value) {
     drop_made(body);
-    for interval in body["time_intervals"].as_array_mut().into_iter().flatten() {
-        if let Some(fields) = interval.as_object_mut() {
-            fields.retain(|_, value| !value.is_null() && *value != json!([]) && *value != json!(""));
-        }
-    }
+    body["time_intervals"].as_array_mut().into_iter().flatten().for_each(interval::normal);
 }
 
 fn write_timing(scope: &Scope, object: &Object, mut want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
@@ -132,11 +132,17 @@ fn write_timing(scope: &Scope, object: &Object, mut want: Value, meta: Option<&M
 }
 
 fn check_timing(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
-    if body["time_intervals"].is_array() {
-        Vec::new()
-    } else {
-        vec![object.problem("/time_intervals", "a list of intervals is missing")]
+    let Some(intervals) = body["time_intervals"].as_array() else {
+        return vec![object.problem("/time_intervals", "a list of intervals is missing")];
+    };
+    let mut problems = Vec::new();
+    for (index, interval) in intervals.iter().enumerate() {
+        for wrong in interval::wrong(interval) {
+            let problem = object.problem(&format!("/time_intervals/{index}{}", wrong.pointer), wrong.text);
+            problems.push(if wrong.doubtful { problem.warning() } else { problem });
+        }
     }
+    problems
 }
 
 const TEMPLATES_PATH: &str = "/api/v1/provisioning/templates";
@@ -152,17 +158,21 @@ fn normal_template(body: &mut Value) {
     }
 }
 
-/// A text without a `define` is wrapped in one by the server.
+/// A text without a definition is wrapped in one by the server, which sees a definition by `\{\{\s*define` alone.
 fn defined(text: &str, name: &str) -> String {
-    if text.contains("{{ define")
-        || text.contains("{{define")
-        || text.contains("{{- define")
-        || text.contains("{{-define")
-    {
+    if defines(text, "{{") {
         return text.to_owned();
     }
-    let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
+    // Only the line feed parts lines: a carriage return stays.
+    let lines: Vec<String> = text.split('\n').map(|line| format!("  {line}")).collect();
     format!("{{{{ define \"{name}\" }}}}\n{}\n{{{{ end }}}}", lines.join("\n"))
+}
+
+/// Whether a definition begins so.
+fn defines(text: &str, begin: &str) -> bool {
+    text.split(begin)
+        .skip(1)
+        .any(|rest| rest.trim_start_matches(['\t', '\n', '\u{c}', '\r', ' ']).starts_with("define"))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]
@@ -173,11 +183,14 @@ fn write_template(scope: &Scope, object: &Object, want: Value, _: Option<&Meta>)
 }
 
 fn check_template(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
-    if body["template"].is_string() {
-        Vec::new()
-    } else {
-        vec![object.problem("/template", "the template's text is missing")]
+    let Some(text) = body["template"].as_str().map(str::trim).filter(|text| !text.is_empty()) else {
+        return vec![object.problem("/template", "the template's text is missing")];
+    };
+    if !defines(text, "{{") && defines(text, "{{-") {
+        let why = "Grafana sees no definition that begins with {{- define: write {{ define";
+        return vec![object.problem("/template", why)];
     }
+    gotemplate::wrong(text).into_iter().map(|wrong| object.problem("/template", wrong)).collect()
 }
 
 /// A duration in milliseconds, as Prometheus writes durations.
@@ -230,6 +243,10 @@ mod tests {
     #[test]
     fn a_bare_text_is_wrapped_as_the_server_does() {
         assert_eq!(defined("plain text", "t2"), "{{ define \"t2\" }}\n  plain text\n{{ end }}");
-        assert_eq!(defined("{{ define \"a\" }}x{{ end }}", "t2"), "{{ define \"a\" }}x{{ end }}");
+        for own in ["{{ define \"a\" }}x{{ end }}", "{{  define \"a1\" }}x{{ end }}", "{{\tdefine \"a3\" }}x{{ end }}"]
+        {
+            assert_eq!(defined(own, "t2"), own);
+        }
+        assert_eq!(defined("line one\r\nline two", "t5"), "{{ define \"t5\" }}\n  line one\r\n  line two\n{{ end }}");
     }
 }

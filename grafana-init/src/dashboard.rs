@@ -3,6 +3,7 @@
 //!
 //! The forms of a file are in `form`, its inputs in `inputs`; the server's side is in `read`, `write`, `preflight` and `export`.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Mutex;
@@ -13,11 +14,13 @@ use common::files::{Object, Problem, Set};
 use common::net::http::parallel;
 use serde_json::Value;
 
+use crate::dashboard::form::Input;
 use crate::dashboard::inputs::Resolver;
 use crate::dashboard::preflight::{Titles, dangling};
 use crate::dashboard::read::{Held, Looked, Reader, model_of};
 use crate::folder::{above, is_folder_file};
 use crate::scope::{READERS, Scope};
+use crate::server::part;
 use crate::{datasource, uid};
 
 mod export;
@@ -31,7 +34,8 @@ struct Declared {
     object: Rc<Object>,
     uid: String,
     folder: Vec<String>,
-    has_inputs: bool,
+    /// Whether one of its inputs is for the server's data sources to tell.
+    open_inputs: bool,
 }
 
 /// What need not be read again: one read each, whatever else is written.
@@ -109,9 +113,11 @@ impl Dashboards {
                 this.problems.push(object.problem("/uid", format!("the uid {uid} is also that of {first}")));
             }
             scope.memory.borrow_mut().dashboards.insert(uid.clone());
-            let (folder, has_inputs) = (above(&object).to_vec(), !model.inputs.is_empty());
+            let folder = above(&object).to_vec();
+            let mapped = |input: &Input| input.plugin.is_none() || this.resolver.map.contains_key(&input.name);
+            let open_inputs = !model.inputs.iter().all(mapped);
             this.places.insert(object.id.clone(), this.declared.len());
-            this.declared.push(Declared { object, uid, folder, has_inputs });
+            this.declared.push(Declared { object, uid, folder, open_inputs });
         }
         this
     }
@@ -147,7 +153,7 @@ impl Dashboards {
     }
 
     fn look(&mut self) -> Result<Vec<Planned>, Failure> {
-        if self.declared.iter().any(|dashboard| dashboard.has_inputs) {
+        if self.declared.iter().any(|dashboard| dashboard.open_inputs) {
             let sources = datasource::sources(&self.scope, &self.sources)?;
             if sources != self.resolver.sources {
                 self.known.settled.clear();
@@ -218,6 +224,24 @@ impl Dashboards {
     }
 }
 
+/// Which library panels there will be; each that no file declares is asked for once.
+struct LibraryPanels<'s> {
+    scope: &'s Scope,
+    asked: RefCell<BTreeMap<String, bool>>,
+}
+
+impl LibraryPanels<'_> {
+    fn has(&self, uid: &str) -> bool {
+        let ask = || {
+            let path = format!("/api/library-elements/{}", part(uid));
+            // Where it cannot be told, it is not said to be missing.
+            !matches!(self.scope.get(&path), Ok(None))
+        };
+        self.scope.memory.borrow().library.contains(uid)
+            || *self.asked.borrow_mut().entry(uid.to_owned()).or_insert_with(ask)
+    }
+}
+
 impl AnyKind for Dashboards {
     fn name(&self) -> &'static str {
         "dashboards"
@@ -247,6 +271,7 @@ impl AnyKind for Dashboards {
         }
         let sources = datasource::sources(&self.scope, &self.sources).unwrap_or_default();
         let plugins = self.scope.plugins();
+        let library = LibraryPanels { scope: &self.scope, asked: RefCell::default() };
         // What cannot be read here fails the write, with the server's own words.
         let mut titles = Titles::read(&self.scope).unwrap_or_default();
         for dashboard in &self.declared {
@@ -260,7 +285,7 @@ impl AnyKind for Dashboards {
                 problems.extend(titles.clash(folder, object, &model));
             }
             if written {
-                problems.extend(dangling(object, &model, &sources, plugins.as_ref()));
+                problems.extend(dangling(object, &model, &sources, plugins.as_ref(), &|uid| library.has(uid)));
             }
         }
         problems

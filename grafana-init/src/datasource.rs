@@ -14,7 +14,7 @@ use common::engine::diff::{Writing, diff};
 use common::engine::document::{Have, Held, Meta, Row};
 use common::files::json::step;
 use common::files::{Object, Problem, Set};
-use common::net::http::{Client, parallel};
+use common::net::http::{Call, Client, LIST_LIMIT, parallel};
 use ring::digest::{SHA256, digest};
 use ring::rand::SecureRandom;
 use serde_json::{Map, Value, json};
@@ -105,13 +105,46 @@ fn have(body: Value) -> Have {
     Have { meta, locked, ..Have::of(&body) }
 }
 
-/// Drops what the server makes and what is empty; `secureJsonData` stays for the comparison.
+/// Plugins by names that older Grafanas had for them: the server takes both and shows the plugin's own id.
+const ALIASES: [(&str, &str); 3] = [
+    ("phlare", "grafana-pyroscope-datasource"),
+    ("postgres", "grafana-postgresql-datasource"),
+    ("testdata", "grafana-testdata-datasource"),
+];
+
+/// A plugin's own id.
+pub(crate) fn plugin_id(kind: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == kind).map_or(kind, |(_, id)| id)
+}
+
+/// Every field that the API takes; it drops others without a word.
+const FIELDS: [&str; 15] = [
+    "uid",
+    "name",
+    "type",
+    "access",
+    "url",
+    "user",
+    "password",
+    "database",
+    "basicAuth",
+    "basicAuthUser",
+    "basicAuthPassword",
+    "withCredentials",
+    "isDefault",
+    "jsonData",
+    "secureJsonData",
+];
+
+/// Drops what the server makes, drops itself, and what is empty; `secureJsonData` stays for the comparison.
 fn normal(body: &mut Value) {
     let Some(fields) = body.as_object_mut() else { return };
-    for made in MADE {
-        fields.remove(made);
+    if let Some(kind) = fields.get("type").and_then(Value::as_str) {
+        let id = json!(plugin_id(kind));
+        fields.insert("type".into(), id);
     }
     fields.retain(|key, value| match key.as_str() {
+        key if !FIELDS.contains(&key) => false,
         "access" => *value != json!("proxy") && *value != json!(""),
         "basicAuth" | "withCredentials" => *value != json!(false),
         "jsonData" | "secureJsonData" => *value != json!({}) && !value.is_null(),
@@ -132,7 +165,8 @@ fn compare(scope: &Scope, object: &Object, have: &Value, want: &Value) -> Change
     if want.get("isDefault").is_none()
         && let Some(is) = have.get("isDefault").cloned()
     {
-        want["isDefault"] = is;
+        // Where another is to be the default, this one hands over: sent as it is, it would take that back.
+        want["isDefault"] = json!(is == true && !scope.memory.borrow().default_source);
     }
     let held = take(&mut have, "secureJsonData");
     let secrets = take(&mut want, "secureJsonData");
@@ -205,7 +239,7 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
     let fields = body.as_object_mut().ok_or_else(|| Failure::rejected("a data source is a JSON object"))?;
     fields.insert("uid".into(), json!(held));
     if let Some(is) = meta.get("isDefault").filter(|_| declared.is_none()) {
-        fields.insert("isDefault".into(), is.clone());
+        fields.insert("isDefault".into(), json!(*is == true && !scope.memory.borrow().default_source));
     }
     if scope.settings().secrets == Secrets::Keep
         && let Some(secrets) = fields.get_mut("secureJsonData").and_then(Value::as_object_mut)
@@ -232,6 +266,15 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
             problems.push(object.problem(&format!("/secureJsonData{}", step(key)), "a secret is a string"));
         }
     }
+    for key in fields.keys().filter(|key| !FIELDS.contains(&key.as_str()) && !MADE.contains(&key.as_str())) {
+        let why = match key.as_str() {
+            "editable" => {
+                "is for Grafana's own provisioning files: what is applied here can always be edited".to_owned()
+            }
+            key => format!("is no field of a data source, and is left out{}", hint(key)),
+        };
+        problems.push(object.problem(&step(key), why).warning());
+    }
     for other in set.of_org(object.id.org.as_deref(), "datasources") {
         if other.id >= object.id {
             continue;
@@ -252,11 +295,28 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
     problems
 }
 
+/// What was probably meant by a field that is none.
+fn hint(key: &str) -> String {
+    // `is_default` is how files of old spell it.
+    let mut camel = String::new();
+    for word in key.split('_') {
+        let mut letters = word.chars();
+        match letters.next().filter(|_| !camel.is_empty()) {
+            Some(first) => camel.extend(first.to_uppercase().chain(letters)),
+            None => camel += word,
+        }
+    }
+    match common::files::nearest(&camel, FIELDS) {
+        Some(near) => format!(": did you mean {near}?"),
+        None => format!(": settings of the plugin stand in jsonData/{key}"),
+    }
+}
+
 /// Grafana takes a data source of a type that it does not know, and then cannot use it.
 fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let Some(plugins) = scope.plugins() else { return Vec::new() };
     let missing = |(object, body, _): &(&Object, Value, &Change)| {
-        let kind = body["type"].as_str().unwrap_or_default();
+        let kind = plugin_id(body["type"].as_str().unwrap_or_default());
         let text =
             format!("the plugin {kind} is not installed on the server: install it, or the data source will not work");
         (!plugins.contains(kind)).then(|| object.problem("/type", text).warning())
@@ -322,7 +382,7 @@ pub(crate) fn sources(scope: &Scope, declared: &[Rc<Object>]) -> Result<Vec<Sour
     let of = |body: &Value, uid: String, name: String| Source {
         uid,
         name,
-        plugin: body["type"].as_str().unwrap_or_default().to_owned(),
+        plugin: plugin_id(body["type"].as_str().unwrap_or_default()).to_owned(),
         default: body["isDefault"] == true,
     };
     let mut all = Vec::new();
@@ -331,7 +391,9 @@ pub(crate) fn sources(scope: &Scope, declared: &[Rc<Object>]) -> Result<Vec<Sour
         let (uid, name) = identity(object, &body);
         all.push(of(&body, uid, name));
     }
-    let list = scope.must("/api/datasources")?;
+    // Who may not list them knows those that are declared.
+    let reply = scope.client().send(&Call::get("/api/datasources").accept(403).at_most(LIST_LIMIT))?;
+    let list = if reply.status == 403 { Value::Null } else { reply.json()? };
     let text = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
     for row in rows(&list) {
         let theirs = of(row, text(row, "uid"), text(row, "name"));

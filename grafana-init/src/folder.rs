@@ -11,7 +11,7 @@
 //!
 //! What the files say is in `declared`, what the server holds in `tree`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use common::engine::change::{Change, Difference, Failure, ObjectId, Planned, Shown};
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::identity::managed_by;
 use crate::permission;
-use crate::scope::{READERS, Scope};
+use crate::scope::{READERS, Scope, seen};
 use crate::server::part;
 
 mod declared;
@@ -52,6 +52,8 @@ pub(crate) struct Folders {
     declared: Vec<Declared>,
     problems: Vec<Problem>,
     todo: BTreeMap<ObjectId, Todo>,
+    /// Uids of folders that this run made.
+    made: BTreeSet<String>,
 }
 
 /// Where a declared folder belongs on this server.
@@ -64,7 +66,7 @@ struct Place {
 impl Folders {
     pub(crate) fn new(scope: &Rc<Scope>, set: &Set) -> Self {
         let (declared, problems) = declared::declared(scope, set);
-        Self { scope: scope.clone(), declared, problems, todo: BTreeMap::new() }
+        Self { scope: scope.clone(), declared, problems, todo: BTreeMap::new(), made: BTreeSet::new() }
     }
 
     /// The declared folders.
@@ -76,7 +78,7 @@ impl Folders {
     fn look(&mut self) -> Result<Vec<Planned>, Failure> {
         let scope = self.scope.clone();
         let nested = tree::nests(&scope)?;
-        let mut tree = Tree::new(scope.client());
+        let mut tree = Tree::new(scope.client(), &self.made);
         let mut uids: BTreeMap<Vec<String>, String> = BTreeMap::new();
         let mut titles: BTreeMap<Vec<String>, String> = BTreeMap::new();
         let mut verdicts: BTreeMap<&ObjectId, Result<Change, Failure>> = BTreeMap::new();
@@ -108,7 +110,7 @@ impl Folders {
                 let verdict = found.and_then(|(uid, found)| {
                     uids.insert(folder.path.clone(), uid.clone());
                     let (change, todo) = compare(folder, uid, &place.title, parent, found, held?.as_ref());
-                    if scope.version().0 <= 10 && (!todo.exists || todo.moves || todo.renames) {
+                    if !todo.exists || todo.moves || todo.renames {
                         self.unique(&tree, &todo)?;
                     }
                     let change = locked(&scope, &todo, change)?;
@@ -130,7 +132,9 @@ impl Folders {
         }
         let mut memory = scope.memory.borrow_mut();
         memory.absent_folders = todos.values().filter(|todo| !todo.exists).map(|todo| todo.uid.clone()).collect();
+        memory.folder_titles = todos.values().map(|todo: &Todo| (todo.parent.clone(), todo.title.clone())).collect();
         memory.folders = uids;
+        drop(memory);
         self.todo = todos;
         Ok(planned)
     }
@@ -153,8 +157,17 @@ impl Folders {
         parallel(&uids, READERS, |uid| uid.map(|uid| permission::of_folder(client, uid)).transpose())
     }
 
-    /// Up to 10.4 a title is unique among its siblings; the write would be refused after others were done.
+    /// Up to 11.6 the root is a folder titled General, and up to 10.4 a title is unique among its siblings; the write would be refused
+    /// after others were done.
     fn unique(&self, tree: &Tree, todo: &Todo) -> Result<(), Failure> {
+        let major = self.scope.version().0;
+        if major <= 11 && todo.parent.is_empty() && todo.title.eq_ignore_ascii_case("general") {
+            let text = "up to Grafana 11 General is the title of the root, and of no other folder: give another title in _folder.json";
+            return Err(Failure::rejected(text));
+        }
+        if major > 10 {
+            return Ok(());
+        }
         let Some(other) = tree.namesake(&todo.parent, &todo.title, &todo.uid) else { return Ok(()) };
         if self.declared.iter().any(|folder| folder.own_uid() == other) {
             return Ok(());
@@ -166,7 +179,7 @@ impl Folders {
         )))
     }
 
-    fn write(&self, id: &ObjectId) -> Result<(), Failure> {
+    fn write(&mut self, id: &ObjectId) -> Result<(), Failure> {
         let todo = self.todo.get(id).expect("plan told what to do to each folder it returned");
         self.scope.needs_folder(&todo.parent)?;
         let path = format!("/api/folders/{}", part(&todo.uid));
@@ -176,6 +189,7 @@ impl Folders {
                 body["parentUid"] = json!(todo.parent);
             }
             self.scope.post("/api/folders", &body)?;
+            self.made.insert(todo.uid.clone());
             self.scope.memory.borrow_mut().absent_folders.remove(&todo.uid);
         }
         if todo.moves {
@@ -222,6 +236,9 @@ fn compare(
         todo.permissions.clone_from(&folder.permissions);
         return (Change::create(), todo);
     };
+    if found.unread {
+        return (Change::none().note("it was made, but this user may not read it back yet (403 folders:read)"), todo);
+    }
     let mut differences = Vec::new();
     if found.title != title {
         todo.renames = true;
@@ -244,7 +261,7 @@ fn locked(scope: &Scope, todo: &Todo, change: Change) -> Result<Change, Failure>
     if !todo.exists || !change.writes() {
         return Ok(change);
     }
-    let body = scope.get(&format!("/api/folders/{}", part(&todo.uid)))?.unwrap_or(Value::Null);
+    let body = seen(scope.client(), &format!("/api/folders/{}", part(&todo.uid)))?.unwrap_or(Value::Null);
     Ok(match body["managedBy"].as_str().filter(|manager| !manager.is_empty()) {
         Some(manager) => change.locked(managed_by(manager)),
         None => change,

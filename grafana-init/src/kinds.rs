@@ -102,6 +102,12 @@ fn note_names(scope: &Scope, set: &Set) {
     memory.teams = names("teams");
     memory.receivers = names("contact_points");
     memory.timings = names("mute_timings");
+    let bodies = |kind: &str| {
+        set.of_org(scope.org.as_deref(), kind).into_iter().filter_map(|object| Some((object.value().ok()?, object)))
+    };
+    memory.library =
+        bodies("library_panels").map(|(body, object)| crate::identity::identity(&object, &body).0).collect();
+    memory.default_source = bodies("datasources").any(|(body, _)| body["isDefault"] == true);
 }
 
 fn row(kinds: &mut Vec<Box<dyn AnyKind>>, scope: &Rc<Scope>, set: &Rc<Set>, row: &'static Row<Scope>) {

@@ -55,12 +55,13 @@ fn normal(body: &mut Value) {
     }
     fields.retain(|key, value| match key.as_str() {
         "kind" => *value != json!(1),
-        "folderUid" => *value != json!(""),
+        // So the server calls the root.
+        "folderUid" => *value != json!("") && *value != json!("general"),
         _ => true,
     });
     if let Some(model) = fields.get_mut("model").and_then(Value::as_object_mut) {
         model.remove("libraryPanel");
-        model.retain(|key, value| key != "description" || *value != json!(""));
+        model.retain(|key, value| !(matches!(key.as_str(), "description" | "type") && *value == json!("")));
     }
 }
 
@@ -76,7 +77,7 @@ fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
 fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
     let (uid, name) = identity(object, &want);
     // Left out, the folder would be the root (every version).
-    let folder = want["folderUid"].as_str().unwrap_or_default();
+    let folder = folder_of(&want).unwrap_or_default();
     scope.needs_folder(folder)?;
     let mut body = json!({"uid": uid, "name": name, "kind": 1, "folderUid": folder, "model": want["model"]});
     match meta {
@@ -89,7 +90,7 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
 }
 
 fn folder_of(body: &Value) -> Option<&str> {
-    body["folderUid"].as_str().filter(|uid| !uid.is_empty())
+    body["folderUid"].as_str().filter(|uid| !matches!(*uid, "" | "general"))
 }
 
 fn needs(object: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {

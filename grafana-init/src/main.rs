@@ -18,6 +18,7 @@ mod server;
 mod service_account;
 mod team;
 mod uid;
+mod zone;
 
 fn main() -> std::process::ExitCode {
     common::process::start::start(server::APP)

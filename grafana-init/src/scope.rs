@@ -39,6 +39,12 @@ pub(crate) struct Memory {
     pub(crate) nested: Option<bool>,
     /// Ids of installed plugins, once they were asked for; an error when they cannot be listed.
     pub(crate) plugins: Option<Result<BTreeSet<String>, Failure>>,
+    /// Folders that are declared, by the uid of their parent and their title, as of the last plan.
+    pub(crate) folder_titles: BTreeSet<(String, String)>,
+    /// Uids of declared library panels.
+    pub(crate) library: BTreeSet<String>,
+    /// Whether a declared data source is to be the default.
+    pub(crate) default_source: bool,
     /// Uids of declared dashboards.
     pub(crate) dashboards: BTreeSet<String>,
     /// Names of declared teams.
@@ -147,7 +153,7 @@ impl Scope {
             return Ok(());
         }
         // It may have been made though its write was refused.
-        if self.get(&format!("/api/folders/{}", part(uid)))?.is_none() {
+        if seen(self.client(), &format!("/api/folders/{}", part(uid)))?.is_none() {
             return Err(Failure::new(Class::Again, format!("its folder {uid} is not there yet")));
         }
         self.memory.borrow_mut().absent_folders.remove(uid);
@@ -188,6 +194,13 @@ impl Scope {
 pub(crate) fn get(client: &Client, path: &str) -> Result<Option<Value>, Failure> {
     let reply = client.send(&Call::get(path).accept(404))?;
     if reply.status == 404 { Ok(None) } else { reply.json().map(Some) }
+}
+
+/// Reads a JSON answer; `None` also where the caller may not look: Grafana answers an Editor 403 for what is not there, so a write has
+/// to decide (10.4 to 12.4).
+pub(crate) fn seen(client: &Client, path: &str) -> Result<Option<Value>, Failure> {
+    let reply = client.send(&Call::get(path).accept(403).accept(404))?;
+    if reply.status < 300 { reply.json().map(Some) } else { Ok(None) }
 }
 
 /// Reads a list or another answer that has to be there.

@@ -12,6 +12,7 @@ use common::files::{Object, Problem, Set};
 use common::net::http::{Call, LIST_LIMIT};
 use serde_json::{Map, Value, json};
 
+use crate::alerting::integration::{self, canonical, is_secret};
 use crate::alerting::{exported, locked, send};
 use crate::identity::name_of;
 use crate::scope::Scope;
@@ -93,36 +94,12 @@ fn decrypted(scope: &Scope) -> Result<BTreeMap<String, Value>, Failure> {
     Ok(clear)
 }
 
-/// Settings that are secrets, of whatever type of integration; the address is one for the types whose token stands in it.
-const SECRET_SETTINGS: [&str; 19] = [
-    "access_key",
-    "apiKey",
-    "apiToken",
-    "api_secret",
-    "api_token",
-    "apikey",
-    "authorization_credentials",
-    "basicAuthPassword",
-    "bot_token",
-    "bottoken",
-    "clientKey",
-    "client_secret",
-    "integrationKey",
-    "password",
-    "secret",
-    "secret_key",
-    "sessionToken",
-    "token",
-    "userKey",
-];
-const SECRET_ADDRESS: [&str; 7] = ["dingding", "discord", "googlechat", "slack", "teams", "victorops", "wecom"];
-
 /// A server may quote what it refuses.
 fn hide_secrets(settings: &Value, kind: &str) {
     match settings {
         Value::Object(fields) => {
             for (key, value) in fields.iter().filter(|(_, value)| **value != json!(REDACTED)) {
-                if SECRET_SETTINGS.contains(&key.as_str()) || (key == "url" && SECRET_ADDRESS.contains(&kind)) {
+                if is_secret(kind, key) {
                     hide_all(Some(value));
                 } else {
                     hide_secrets(value, kind);
@@ -171,9 +148,14 @@ fn paired<'h>(have: &'h [Value], want: &[Value]) -> Vec<Option<&'h Value>> {
     let mut pairs: Vec<Option<&Value>> =
         want.iter().map(|wanted| wanted["uid"].as_str().and_then(|uid| take(&|one| one["uid"] == uid))).collect();
     for (pair, wanted) in pairs.iter_mut().zip(want).filter(|(_, wanted)| !wanted["uid"].is_string()) {
-        *pair = take(&|one| one["type"] == wanted["type"]);
+        *pair = take(&|one| of_type(one) == of_type(wanted));
     }
     pairs
+}
+
+/// Types are compared as the server prints them.
+fn of_type(one: &Value) -> &str {
+    canonical(one["type"].as_str().unwrap_or_default())
 }
 
 fn differences(have: &Value, want: &Value, name: &str, at: &str, notes: &mut Vec<String>) -> Vec<Difference> {
@@ -182,6 +164,8 @@ fn differences(have: &Value, want: &Value, name: &str, at: &str, notes: &mut Vec
     let mut secrets = Vec::new();
     open(&mut have["settings"], &want["settings"], "/settings", &mut secrets, notes);
     for side in [&mut have, &mut want] {
+        side["type"] = json!(of_type(side));
+        drop_null(&mut side["settings"]);
         if let Some(fields) = side.as_object_mut() {
             fields.remove("provenance");
             fields.retain(|key, value| !(value.is_null() || key == "disableResolveMessage" && *value == json!(false)));
@@ -196,6 +180,14 @@ fn differences(have: &Value, want: &Value, name: &str, at: &str, notes: &mut Vec
         difference.path = format!("{at}{}", difference.path);
     }
     found
+}
+
+/// The server keeps no setting that is null.
+fn drop_null(settings: &mut Value) {
+    if let Some(fields) = settings.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+        fields.values_mut().for_each(drop_null);
+    }
 }
 
 /// Takes the marks off; a value that stays redacted is unknown and counts as equal.
@@ -290,8 +282,9 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
     }
     let name = name_of(object, body);
     for one in &wanted {
-        if one["type"].as_str().is_none_or(str::is_empty) {
-            problems.push(object.problem("", "an integration needs a type (webhook, email, slack, …)"));
+        for (at, text, doubtful) in integration::wrong(one) {
+            let problem = object.problem(at, text);
+            problems.push(if doubtful { problem.warning() } else { problem });
         }
         if one["name"].is_string() && one["name"] != name.as_str() {
             problems.push(
@@ -300,9 +293,6 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
                     format!("the integrations are of {name:?} and {}: one file for each name", one["name"]),
                 ),
             );
-        }
-        if !one["settings"].is_object() {
-            problems.push(object.problem("", "an integration needs settings"));
         }
         hide_secrets(&one["settings"], one["type"].as_str().unwrap_or_default());
         if one["settings"].to_string().contains(REDACTED) {

@@ -9,7 +9,8 @@ use common::files::{Object, Problem, Set};
 use common::net::http::Call;
 use serde_json::{Value, json};
 
-use crate::alerting::{duration, exported, locked, send};
+use crate::alerting::matcher::{self, matchers};
+use crate::alerting::{duration, exported, locked, milliseconds, send};
 use crate::identity::name_of;
 use crate::scope::Scope;
 
@@ -57,42 +58,6 @@ fn normal(route: &mut Value) {
     fields.get_mut("routes").and_then(Value::as_array_mut).into_iter().flatten().for_each(normal);
 }
 
-/// The matchers of a route in all their spellings, as a sorted set of name, operator and value.
-fn matchers(route: &Value) -> BTreeSet<(String, String, String)> {
-    let mut all = BTreeSet::new();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    for one in route["object_matchers"].as_array().into_iter().flatten() {
-        all.insert((text(&one[0]), text(&one[1]), text(&one[2])));
-    }
-    for one in route["matchers"].as_array().into_iter().flatten() {
-        match one {
-            Value::Array(one) => drop(all.insert((
-                one.first().map(text).unwrap_or_default(),
-                one.get(1).map(text).unwrap_or_default(),
-                one.get(2).map(text).unwrap_or_default(),
-            ))),
-            one => drop(all.insert(parse(one.as_str().unwrap_or_default()))),
-        }
-    }
-    for (field, operator) in [("match", "="), ("match_re", "=~")] {
-        for (name, value) in route[field].as_object().into_iter().flatten() {
-            all.insert((name.clone(), operator.to_owned(), text(value)));
-        }
-    }
-    all
-}
-
-fn parse(matcher: &str) -> (String, String, String) {
-    let at = matcher.find(['=', '!']).unwrap_or(matcher.len());
-    let (name, rest) = matcher.split_at(at);
-    let length =
-        if rest.starts_with("=~") || rest.starts_with("!=") || rest.starts_with("!~") { 2 } else { rest.len().min(1) };
-    let (operator, value) = rest.split_at(length);
-    let value = value.trim();
-    let value = serde_json::from_str::<String>(value).unwrap_or_else(|_| value.to_owned());
-    (name.trim().trim_matches('"').to_owned(), operator.to_owned(), value)
-}
-
 fn write(scope: &Scope, _: &Object, mut want: Value, _: Option<&Meta>) -> Result<(), Failure> {
     if let Some(fields) = want.as_object_mut() {
         fields.remove("provenance");
@@ -136,12 +101,29 @@ fn needs(object: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
 }
 
 fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
+    let mut problems = Vec::new();
     if body["receiver"].as_str().is_none_or(str::is_empty) {
-        return vec![
-            object.problem("/receiver", "the root of the policy needs a receiver, the name of a contact point"),
-        ];
+        let text = "the root of the policy needs a receiver, the name of a contact point";
+        problems.push(object.problem("/receiver", text));
     }
-    Vec::new()
+    check_route(object, body, "", &mut problems);
+    problems
+}
+
+/// Of all this the server only says "bad request data".
+fn check_route(object: &Object, route: &Value, at: &str, problems: &mut Vec<Problem>) {
+    for (field, least) in [("group_wait", 0), ("group_interval", 1), ("repeat_interval", 1)] {
+        let Some(time) = route.get(field).filter(|time| !time.is_null() && **time != json!("")) else { continue };
+        if time.as_str().and_then(milliseconds).is_none_or(|time| time < least) {
+            let text =
+                format!("{time} must be a duration such as \"5m\"{}", if least > 0 { ", more than 0" } else { "" });
+            problems.push(object.problem(&format!("{at}/{field}"), text));
+        }
+    }
+    problems.extend(matcher::wrong(route).map(|wrong| object.problem(at, wrong)));
+    for (index, inner) in route["routes"].as_array().into_iter().flatten().enumerate() {
+        check_route(object, inner, &format!("{at}/routes/{index}"), problems);
+    }
 }
 
 /// The server refuses unknown names; it is asked which it knows before anything is written.
@@ -200,16 +182,5 @@ mod tests {
         assert_eq!(diff(Writing::Replaces, &a, &b), []);
         b["routes"][0]["object_matchers"][0][1] = json!("!~");
         assert_eq!(diff(Writing::Replaces, &a, &b).len(), 1);
-    }
-
-    #[test]
-    fn matchers_parse() {
-        let parsed = |text| {
-            let (name, operator, value) = parse(text);
-            [name, operator, value]
-        };
-        assert_eq!(parsed("a!~\"x=y\""), ["a", "!~", "x=y"]);
-        assert_eq!(parsed("a = b"), ["a", "=", "b"]);
-        assert_eq!(parsed("nothing"), ["nothing", "", ""]);
     }
 }

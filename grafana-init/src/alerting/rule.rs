@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::alerting::{duration, exported, locked, milliseconds, send};
 use crate::folder::above;
-use crate::scope::{READERS, STEP, Scope, get};
+use crate::scope::{READERS, STEP, Scope, seen};
 use crate::server::part;
 use crate::uid;
 
@@ -44,8 +44,12 @@ pub(crate) fn unwrap(_: &str, body: Value) -> Value {
 /// The API drops a field of another name without a word.
 fn unwrap_rule(rule: &mut Value) {
     let Some(fields) = rule.as_object_mut() else { return };
-    if let Some(time) = fields.remove("keepFiringFor") {
-        fields.insert("keep_firing_for".into(), time);
+    let renamed =
+        [("keepFiringFor", "keep_firing_for"), ("missing_series_evals_to_resolve", "missingSeriesEvalsToResolve")];
+    for (exported, api) in renamed {
+        if let Some(value) = fields.remove(exported) {
+            fields.insert(api.into(), value);
+        }
     }
     for (field, annotation) in [("dashboardUid", "__dashboardUid__"), ("panelId", "__panelId__")] {
         if let Some(value) = fields.remove(field) {
@@ -101,7 +105,7 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
         }
     }
     let client = scope.client();
-    let found = parallel(&wanted, READERS, |(_, folder, title)| get(client, &group_path(folder, title)));
+    let found = parallel(&wanted, READERS, |(_, folder, title)| seen(client, &group_path(folder, title)));
     for ((key, folder, title), found) in wanted.iter().zip(found) {
         let Some(group) = found? else { continue };
         let ours = |rule: &&Value| rule["folderUID"] == folder.as_str() && rule["ruleGroup"] == title.as_str();
@@ -155,7 +159,6 @@ fn normal_rule(rule: &mut Value) {
     }
     for query in rule["data"].as_array_mut().into_iter().flatten() {
         if let Some(fields) = query.as_object_mut() {
-            fields.retain(|key, value| !(key == "queryType" && *value == json!("")));
             if let Some(range) = fields.get_mut("relativeTimeRange").and_then(Value::as_object_mut) {
                 range.retain(|_, value| *value != json!(0));
             }
@@ -164,28 +167,87 @@ fn normal_rule(rule: &mut Value) {
                     !(key == "intervalMs" && *value == json!(1000) || key == "maxDataPoints" && *value == json!(43200))
                 });
             }
+            fields.retain(|key, value| match key.as_str() {
+                "queryType" => *value != json!(""),
+                // A query of expressions needs none, and the server shows one from 0 to 0.
+                "relativeTimeRange" => !value.is_null() && *value != json!({}),
+                _ => true,
+            });
         }
     }
     let Some(fields) = rule.as_object_mut() else { return };
     for made in ["id", "uid", "orgID", "updated", "provenance", "ruleGroup", "folderUID"] {
         fields.remove(made);
     }
+    if records(fields) {
+        // Of a recording rule the server empties what only an alert has.
+        for emptied in ["condition", "noDataState", "execErrState", "for", "keep_firing_for"] {
+            fields.remove(emptied);
+        }
+    }
+    if let Some(settings) = fields.get_mut("notification_settings").filter(|settings| settings.is_object()) {
+        normal_settings(settings);
+    }
     fields.retain(|key, value| {
         let default = match key.as_str() {
-            "noDataState" => json!("NoData"),
-            "execErrState" => json!("Alerting"),
-            "for" | "keep_firing_for" => json!("0s"),
-            "isPaused" => json!(false),
-            _ => json!({}),
+            "noDataState" => NO_DATA,
+            "execErrState" => ERROR,
+            "for" | "keep_firing_for" => "0s",
+            "isPaused" => return *value != json!(false) && !value.is_null(),
+            _ => "",
         };
-        !value.is_null() && *value != default
+        !value.is_null() && *value != json!({}) && *value != json!("") && *value != json!(default)
     });
 }
 
-fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
+/// What becomes of an alert whose query has no data or fails, where a provisioning file says nothing (Grafana's own defaults).
+const NO_DATA: &str = "NoData";
+const ERROR: &str = "Alerting";
+
+fn records(rule: &Map<String, Value>) -> bool {
+    rule.get("record").is_some_and(|record| !record.is_null())
+}
+
+/// Durations by value, lists as sets, nothing that is empty.
+fn normal_settings(settings: &mut Value) {
+    for field in ["group_wait", "group_interval", "repeat_interval"] {
+        if settings.get(field).is_some() {
+            duration(settings, field);
+        }
+    }
+    let Some(fields) = settings.as_object_mut() else { return };
+    for list in fields.values_mut().filter_map(Value::as_array_mut) {
+        list.sort_by_key(ToString::to_string);
+    }
+    fields.retain(|_, value| !value.is_null() && *value != json!([]) && *value != json!(""));
+}
+
+/// The API refuses an alert without these two, a provisioning file may leave them out.
+fn fill(rule: &mut Value) {
+    let Some(fields) = rule.as_object_mut().filter(|fields| !records(fields)) else { return };
+    for (field, default) in [("noDataState", NO_DATA), ("execErrState", ERROR)] {
+        if fields.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
+            fields.insert(field.into(), json!(default));
+        }
+    }
+}
+
+fn compare(scope: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
     let mut want = want.clone();
     with_uids(object, &mut want, &titles(have));
-    Change::update(diff(Writing::Replaces, &normal(have), &normal(&want)))
+    let (mut have, mut want) = (normal(have), normal(&want));
+    let orders = [have["order"].take(), want["order"].take()];
+    // 10.4 keeps the order in which the rules were made, whatever is sent.
+    if scope.version().0 > 10 {
+        [have["order"], want["order"]] = orders;
+        return Change::update(diff(Writing::Replaces, &have, &want));
+    }
+    let change = Change::update(diff(Writing::Replaces, &have, &want));
+    if orders[0] == orders[1] {
+        change
+    } else {
+        change.note("up to Grafana 10 the order of rules is that in which they were made")
+    }
 }
 
 fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
@@ -194,6 +256,7 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
     let title = title_of(object, &want);
     let mut group = want;
     with_uids(object, &mut group, meta.map_or(&Value::Null, |meta| &meta.meta["titles"]));
+    group["rules"].as_array_mut().into_iter().flatten().for_each(fill);
     let rules = group["rules"].as_array().cloned().unwrap_or_default();
     if scope.version().0 <= 10 {
         for rule in &rules {
@@ -269,12 +332,43 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
             }
         }
         for field in ["for", "keep_firing_for"] {
-            if rule.get(field).is_some_and(|time| time.as_str().and_then(milliseconds).is_none()) {
+            let given = rule.get(field).filter(|time| !time.is_null());
+            if given.is_some_and(|time| time.as_str().and_then(milliseconds).is_none()) {
                 problems.push(object.problem(&at(field), "must be a duration such as \"5m\""));
             }
         }
+        check_settings(object, &rule["notification_settings"], &at("notification_settings"), &mut problems);
+        let states = [
+            ("noDataState", &["Alerting", "NoData", "OK", "KeepLast"]),
+            ("execErrState", &["Alerting", "Error", "OK", "KeepLast"]),
+        ];
+        for (field, known) in states {
+            if rule[field].as_str().is_some_and(|state| !state.is_empty() && !known.contains(&state)) {
+                problems.push(object.problem(&at(field), format!("must be one of {}", known.join(", "))));
+            }
+        }
+        let (field, named) = if rule["record"].is_object() {
+            ("record/from", &rule["record"]["from"])
+        } else {
+            ("condition", &rule["condition"])
+        };
+        let mut queries = rule["data"].as_array().into_iter().flatten();
+        if named.as_str().is_none_or(|name| !queries.any(|query| query["refId"] == name)) {
+            let text =
+                format!("{named} is the refId of none of the rule's queries: the rule would fail on each evaluation");
+            problems.push(object.problem(&at(field), text).warning());
+        }
     }
     problems
+}
+
+fn check_settings(object: &Object, settings: &Value, at: &str, problems: &mut Vec<Problem>) {
+    for field in ["group_wait", "group_interval", "repeat_interval"] {
+        let given = settings[field].as_str().filter(|time| !time.is_empty());
+        if given.is_some_and(|time| milliseconds(time).is_none()) {
+            problems.push(object.problem(&format!("{at}/{field}"), "must be a duration such as \"5m\""));
+        }
+    }
 }
 
 /// 10 and 11 take a group into a folder that is not there, and cannot export afterwards.
@@ -358,9 +452,9 @@ mod tests {
     #[test]
     fn the_names_of_the_export_become_those_of_the_api() {
         let exported = json!({"apiVersion": 1, "groups": [{"orgId": 1, "name": "g", "folder": "F", "interval": "1m", "rules": [
-            {"uid": "r", "dashboardUid": "d", "panelId": 3, "keepFiringFor": "5m", "record": {"metric": "m", "targetDatasourceUid": "p"}}]}]});
+            {"uid": "r", "dashboardUid": "d", "panelId": 3, "keepFiringFor": "5m", "missing_series_evals_to_resolve": 2, "record": {"metric": "m", "targetDatasourceUid": "p"}}]}]});
         let rule = json!({"uid": "r", "annotations": {"__dashboardUid__": "d", "__panelId__": "3"}, "keep_firing_for": "5m",
-            "record": {"metric": "m", "target_datasource_uid": "p"}});
+            "missingSeriesEvalsToResolve": 2, "record": {"metric": "m", "target_datasource_uid": "p"}});
         assert_eq!(
             unwrap("g", exported),
             json!({"title": "g", "orgId": 1, "folder": "F", "interval": 60, "rules": [rule]})
@@ -391,5 +485,33 @@ mod tests {
         assert_eq!(diff(Writing::Replaces, &normal(&group(have)), &normal(&group(rule("300s")))), []);
         let changed = diff(Writing::Replaces, &normal(&group(rule("1m"))), &normal(&group(rule("300s"))));
         assert_eq!(changed[0].to_string(), "/rules/r/for: \"60s\" -> \"300s\"");
+    }
+
+    /// As 11.6 and 12.4 were recorded to answer.
+    #[test]
+    fn what_the_server_empties_is_no_difference() {
+        let same = |sent: &Value, shown: Value| {
+            let (mut sent, mut shown) = (sent.clone(), shown);
+            fill(&mut sent);
+            normal_rule(&mut sent);
+            normal_rule(&mut shown);
+            assert_eq!(sent, shown);
+        };
+        let query = json!([{"refId": "C", "datasourceUid": "__expr__", "model": {"type": "threshold"}}]);
+        let shown = json!([{"refId": "C", "queryType": "", "datasourceUid": "__expr__", "relativeTimeRange": {"from": 0, "to": 0},
+            "model": {"type": "threshold", "intervalMs": 1000, "maxDataPoints": 43200}}]);
+        same(
+            &json!({"data": query}),
+            json!({"data": shown, "noDataState": "NoData", "execErrState": "Alerting", "for": "0s"}),
+        );
+        same(
+            &json!({"record": {"metric": "m", "from": "A"}, "condition": "C", "for": "5m", "noDataState": "NoData"}),
+            json!({"record": {"metric": "m", "from": "A"}, "condition": "", "for": "0s", "noDataState": "", "execErrState": ""}),
+        );
+        same(
+            &json!({"notification_settings": {"receiver": "r", "group_interval": "300s", "group_by": ["b", "a"], "mute_time_intervals": []}}),
+            json!({"noDataState": "NoData", "execErrState": "Alerting",
+                "notification_settings": {"receiver": "r", "group_interval": "5m", "group_by": ["a", "b"]}}),
+        );
     }
 }

@@ -13,6 +13,7 @@
 use common::engine::document::drop_where;
 use serde_json::{Map, Value, json};
 
+const PLACE: &str = "the folder is the directory that the file lies in; what is said of it here is not used";
 const GROUP: &str = "dashboard.grafana.app/";
 
 /// A dashboard as a file declares it.
@@ -58,6 +59,9 @@ pub(crate) fn read(mut file: Value) -> Result<Model, (&'static str, String)> {
         if foreign(&meta["labels"]) || foreign(&meta["annotations"]) {
             unused.push(("/metadata", "labels and annotations of a resource are not sent: only its name and spec are"));
         }
+        if meta["annotations"]["grafana.app/folder"].as_str().is_some_and(|uid| !uid.is_empty()) {
+            unused.push(("/metadata/annotations", PLACE));
+        }
         if version.starts_with("v2") {
             return Ok(Model { resource: Some(version), uid, body, inputs: Vec::new(), unused });
         }
@@ -68,7 +72,7 @@ pub(crate) fn read(mut file: Value) -> Result<Model, (&'static str, String)> {
     }
     if whole.get("dashboard").is_some_and(Value::is_object) {
         if whole.get("folderUid").and_then(Value::as_str).is_some_and(|uid| !uid.is_empty()) {
-            unused.push(("/folderUid", "the folder is the directory that the file lies in; this field is not used"));
+            unused.push(("/folderUid", PLACE));
         }
         let mut model = classic(whole.remove("dashboard").unwrap_or_default())?;
         model.unused.extend(unused);
@@ -113,6 +117,7 @@ pub(crate) fn normal(model: &mut Value) {
     for made in ["id", "uid", "version", "iteration", "__inputs", "__requires", "__elements"] {
         fields.remove(made);
     }
+    trim_title(fields);
     if fields.get("gnetId") == Some(&Value::Null) {
         fields.remove("gnetId");
     }
@@ -135,6 +140,13 @@ pub(crate) fn normal(model: &mut Value) {
         reduce(panels);
     }
     drop_where(model, "/rows/*/panels", &|panels| *panels == json!([]));
+}
+
+/// The server does so.
+fn trim_title(fields: &mut Map<String, Value>) {
+    if let Some(title) = fields.get("title").and_then(Value::as_str).map(|title| title.trim().to_owned()) {
+        fields.insert("title".into(), Value::String(title));
+    }
 }
 
 fn built_in(annotation: &Value) -> bool {
@@ -165,30 +177,35 @@ fn reduce(panels: &mut Value) {
     }
 }
 
-/// Brings the spec of a `v2` resource into normal form: the defaults that 12.4 fills in are dropped.
+/// Brings the spec of a `v2` resource into normal form: what 12.4 fills in is dropped. What a file leaves out it prints as null, as an
+/// empty text or list, or as the schema's default.
 pub(crate) fn normal_v2(spec: &mut Value) {
+    if let Some(fields) = spec.as_object_mut() {
+        trim_title(fields);
+    }
     let times = [
         ("from", json!("now-6h")),
         ("to", json!("now")),
-        ("autoRefresh", json!("")),
-        ("autoRefreshIntervals", json!([])),
         ("hideTimepicker", json!(false)),
         ("fiscalYearStartMonth", json!(0)),
     ];
     if let Some(settings) = spec.get_mut("timeSettings") {
         drop_defaults(settings, &times);
     }
-    let defaults = [
-        ("annotations", json!([])),
-        ("links", json!([])),
-        ("tags", json!([])),
-        ("variables", json!([])),
-        ("preload", json!(false)),
-        ("cursorSync", json!("Off")),
-        ("timeSettings", json!({})),
-        ("layout", json!({"kind": "GridLayout", "spec": {"items": []}})),
-    ];
-    drop_defaults(spec, &defaults);
+    drop_defaults(spec, &[("preload", json!(false)), ("cursorSync", json!("Off"))]);
+    drop_empty(spec);
+    drop_defaults(spec, &[("layout", json!({"kind": "GridLayout"}))]);
+}
+
+fn drop_empty(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(drop_empty);
+            fields.retain(|_, value| !value.is_null() && *value != "" && *value != json!([]) && *value != json!({}));
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_empty),
+        _ => {}
+    }
 }
 
 fn drop_defaults(value: &mut Value, defaults: &[(&str, Value)]) {
@@ -197,22 +214,43 @@ fn drop_defaults(value: &mut Value, defaults: &[(&str, Value)]) {
     }
 }
 
-/// Everything that a classic model refers to: data sources (uid, or a name of old) and panel plugins.
-pub(crate) fn references(model: &Value) -> (Vec<String>, Vec<String>) {
-    let (mut sources, mut plugins) = (Vec::new(), Vec::new());
-    collect(model, &mut sources);
-    panel_types(&model["panels"], &mut plugins);
+/// What a model refers to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct References {
+    /// Data sources: a uid, or a name of old.
+    pub(crate) sources: Vec<String>,
+    /// Panel plugins.
+    pub(crate) plugins: Vec<String>,
+    /// Uids of library panels.
+    pub(crate) library: Vec<String>,
+}
+
+/// Everything that a classic model, or the spec of a `v2` resource, refers to.
+pub(crate) fn references(model: &Value) -> References {
+    let mut all = References::default();
+    collect(model, &mut all.sources);
+    panels(&model["panels"], &mut all);
     for row in model["rows"].as_array().into_iter().flatten() {
-        panel_types(&row["panels"], &mut plugins);
+        panels(&row["panels"], &mut all);
     }
-    (sources, plugins)
+    for element in model["elements"].as_object().into_iter().flatten().map(|(_, element)| &element["spec"]) {
+        // `v2alpha1` has the plugin in `kind`, later versions in `group`.
+        let visual = &element["vizConfig"];
+        all.plugins.extend(visual["group"].as_str().or(visual["kind"].as_str()).map(str::to_owned));
+        all.library.extend(element["libraryPanel"]["uid"].as_str().map(str::to_owned));
+    }
+    all
 }
 
 fn collect(value: &Value, sources: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
             for (key, inner) in fields {
-                let named = if key == "datasource" { inner["uid"].as_str().or(inner.as_str()) } else { None };
+                // A `v2beta1` resource calls the uid a name.
+                let named = match key.as_str() {
+                    "datasource" => inner["uid"].as_str().or(inner["name"].as_str()).or(inner.as_str()),
+                    _ => None,
+                };
                 match named {
                     Some(uid) => sources.push(uid.to_owned()),
                     None => collect(inner, sources),
@@ -224,12 +262,12 @@ fn collect(value: &Value, sources: &mut Vec<String>) {
     }
 }
 
-fn panel_types(panels: &Value, plugins: &mut Vec<String>) {
-    for panel in panels.as_array().into_iter().flatten() {
-        panel_types(&panel["panels"], plugins);
-        if let Some(kind) = panel["type"].as_str().filter(|kind| *kind != "row" && panel.get("libraryPanel").is_none())
-        {
-            plugins.push(kind.to_owned());
+fn panels(list: &Value, all: &mut References) {
+    for panel in list.as_array().into_iter().flatten() {
+        panels(&panel["panels"], all);
+        match panel.get("libraryPanel") {
+            Some(library) => all.library.extend(library["uid"].as_str().map(str::to_owned)),
+            None => all.plugins.extend(panel["type"].as_str().filter(|kind| *kind != "row").map(str::to_owned)),
         }
     }
 }
@@ -347,6 +385,28 @@ mod tests {
         normal_v2(&mut have);
         normal_v2(&mut want);
         assert_eq!(have, want);
+        let mut have = json!({"annotations": null, "cursorSync": "", "elements": {}, "layout": {"kind": "GridLayout", "spec": {"items": null}},
+            "links": null, "preload": false, "tags": null, "title": "V2", "variables": null, "timeSettings": {"autoRefresh": "",
+            "autoRefreshIntervals": null, "from": "", "to": "", "hideTimepicker": false, "fiscalYearStartMonth": 0}});
+        normal_v2(&mut have);
+        assert_eq!(have, want);
+    }
+
+    #[test]
+    fn references_of_each_form_are_found() {
+        let found = |model: Value| {
+            let all = references(&model);
+            (all.sources.join(","), all.plugins.join(","), all.library.join(","))
+        };
+        let said =
+            |sources: &str, plugins: &str, library: &str| (sources.to_owned(), plugins.to_owned(), library.to_owned());
+        assert_eq!(found(dashboard()), said("", "timeseries", "lp"));
+        let query =
+            json!({"spec": {"query": {"kind": "DataQuery", "group": "prometheus", "datasource": {"name": "prom"}}}});
+        let elements = json!({"a": {"kind": "Panel", "spec": {"vizConfig": {"kind": "VizConfig", "group": "stat"}, "data": [query]}},
+            "b": {"kind": "Panel", "spec": {"vizConfig": {"kind": "gauge"}, "data": {"datasource": {"type": "loki", "uid": "l"}}}},
+            "c": {"kind": "LibraryPanel", "spec": {"libraryPanel": {"uid": "lp", "name": "L"}}}});
+        assert_eq!(found(json!({"elements": elements})), said("prom,l", "stat,gauge", "lp"));
     }
 
     proptest! {

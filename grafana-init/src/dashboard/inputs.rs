@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::dashboard::form::Input;
-use crate::datasource::Source;
+use crate::datasource::{Source, plugin_id};
 
 /// What inputs are resolved with.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,7 @@ impl Resolver {
             return Ok(Some(mapped.clone()));
         }
         let Some(plugin) = &input.plugin else { return Ok(input.value.clone()) };
-        let fitting: Vec<&Source> = self.sources.iter().filter(|source| source.plugin == *plugin).collect();
+        let fitting: Vec<&Source> = self.sources.iter().filter(|source| source.plugin == plugin_id(plugin)).collect();
         match fitting.as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(one.uid.clone())),

@@ -17,6 +17,8 @@ pub(super) struct Titles {
     declared: BTreeMap<(String, String), String>,
     /// Uids of dashboards that no file declares.
     foreign: BTreeMap<(String, String), String>,
+    /// Where folders stand: up to 10 a dashboard beside one bears another title.
+    folders: BTreeSet<(String, String)>,
 }
 
 impl Titles {
@@ -27,15 +29,22 @@ impl Titles {
         }
         let text = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
         let rows = scope.pages("/api/search?type=dash-db&sort=alpha-asc", "limit", "")?;
-        let declared = &scope.memory.borrow().dashboards;
+        let memory = scope.memory.borrow();
+        let declared = &memory.dashboards;
+        let folders = if scope.version().0 <= 10 { memory.folder_titles.clone() } else { BTreeSet::new() };
         let foreign = rows.iter().filter(|row| !row["uid"].as_str().is_some_and(|uid| declared.contains(uid)));
         let foreign = foreign.map(|row| ((text(row, "folderUid"), text(row, "title")), text(row, "uid"))).collect();
-        Ok(Some(Self { declared: BTreeMap::new(), foreign }))
+        Ok(Some(Self { declared: BTreeMap::new(), foreign, folders }))
     }
 
     /// What is wrong with the title of one more declared dashboard.
     pub(super) fn clash(&mut self, folder: String, object: &Object, model: &Model) -> Option<Problem> {
         let place = (folder, model.body["title"].as_str().unwrap_or_default().to_owned());
+        if self.folders.contains(&place) {
+            let text =
+                "a folder beside it has this title, and up to Grafana 10 the two share one list: change one of the two";
+            return Some(object.problem("/title", text));
+        }
         let rule = "up to Grafana 11.1 a title is unique in its folder: change one of the two";
         if let Some(uid) = self.foreign.get(&place) {
             return Some(
@@ -47,33 +56,47 @@ impl Titles {
     }
 }
 
+/// Panels of old that Grafana itself shows as their successors: there is nothing to install.
+const MIGRATED: [&str; 7] = [
+    "graph",
+    "grafana-piechart-panel",
+    "grafana-singlestat-panel",
+    "grafana-worldmap-panel",
+    "natel-discrete-panel",
+    "singlestat",
+    "table-old",
+];
+
+/// Whether something stands for a reference to a data source.
+pub(crate) fn stands(sources: &[Source], uid: &str) -> bool {
+    uid.is_empty()
+        || uid.contains('$')
+        || matches!(uid, "grafana" | "__expr__" | "default" | "-100")
+        || uid.starts_with("-- ")
+        || sources.iter().any(|source| source.uid == uid || source.name == uid)
+}
+
 /// What a dashboard refers to and nothing stands for.
 pub(super) fn dangling(
     object: &Object,
     model: &Model,
     sources: &[Source],
     plugins: Option<&BTreeSet<String>>,
+    library: &dyn Fn(&str) -> bool,
 ) -> Vec<Problem> {
-    let (wanted, types) = references(&model.body);
-    let known = |uid: &str| {
-        uid.is_empty()
-            || uid.contains('$')
-            || matches!(uid, "grafana" | "__expr__" | "default" | "-100")
-            || uid.starts_with("-- ")
-            || sources.iter().any(|source| source.uid == uid || source.name == uid)
-    };
-    let mut problems = Vec::new();
-    let missing: BTreeSet<&String> = wanted.iter().filter(|uid| !known(uid)).collect();
-    for uid in missing {
-        let text = format!("refers to the data source {uid}, which is neither declared nor on the server");
-        problems.push(object.problem("", text).warning());
+    let all = references(&model.body);
+    let mut texts = BTreeSet::new();
+    for uid in all.sources.iter().filter(|uid| !stands(sources, uid)) {
+        texts.insert(format!("refers to the data source {uid}, which is neither declared nor on the server"));
+    }
+    for uid in all.library.iter().filter(|uid| !library(uid)) {
+        texts.insert(format!("shows the library panel {uid}, which is neither declared nor on the server"));
     }
     let lacks = |kind: &&String| plugins.is_some_and(|plugins| !plugins.contains(*kind));
-    let missing: BTreeSet<&String> = types.iter().filter(lacks).collect();
-    for kind in missing {
-        let text =
-            format!("the panel plugin {kind} is not installed on the server: install it, or the panel stays empty");
-        problems.push(object.problem("", text).warning());
+    for kind in all.plugins.iter().filter(|kind| !MIGRATED.contains(&kind.as_str())).filter(lacks) {
+        texts.insert(format!(
+            "the panel plugin {kind} is not installed on the server: install it, or the panel stays empty"
+        ));
     }
-    problems
+    texts.into_iter().map(|text| object.problem("", text).warning()).collect()
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::dashboard::form::{Model, normal, normal_v2, read};
 use crate::dashboard::inputs::Resolver;
 use crate::identity::{PROVISIONED, managed_by};
-use crate::scope::get;
+use crate::scope::seen;
 use crate::server::part;
 
 /// Where a resource keeps its folder.
@@ -68,7 +68,7 @@ impl Reader<'_> {
         let (mut model, open) = model_of(object, self.resolver)?;
         let found = match &model.resource {
             Some(version) => self.resource(version, uid)?,
-            None => get(self.client, &format!("/api/dashboards/uid/{}", part(uid)))?.map(|mut whole| {
+            None => seen(self.client, &format!("/api/dashboards/uid/{}", part(uid)))?.map(|mut whole| {
                 let held = Held { version: whole["dashboard"]["version"].clone(), metadata: Value::Null };
                 let place = whole["meta"]["folderUid"].as_str().unwrap_or_default().to_owned();
                 let locked = (whole["meta"]["provisioned"] == true).then(|| PROVISIONED.to_owned());
@@ -91,7 +91,7 @@ impl Reader<'_> {
             && locked.is_none()
             && model.resource.is_none()
             && let Some(version) = &self.resources
-            && let Some(whole) = get(self.client, &format!("{}/{}", resources(version, &self.namespace), part(uid)))?
+            && let Some(whole) = seen(self.client, &format!("{}/{}", resources(version, &self.namespace), part(uid)))?
         {
             locked = managed(&whole["metadata"]["annotations"]);
         }
@@ -110,7 +110,10 @@ impl Reader<'_> {
             return Err(Failure::rejected(text));
         };
         let path = format!("{}/{}", resources(version, &self.namespace), part(uid));
-        let reply = self.client.send(&Call::get(&path).accept(404))?;
+        let reply = self.client.send(&Call::get(&path).accept(403).accept(404))?;
+        if reply.status == 403 {
+            return Ok(None);
+        }
         let mut whole = reply.json()?;
         if reply.status == 404 {
             // A version that is not served is a 404 too; it names no object.

@@ -98,7 +98,8 @@ pub(super) fn declared(scope: &Scope, set: &Set) -> (Vec<Declared>, Vec<Problem>
         let mut folder = Declared {
             id: scope.id("folders", path.join("/")),
             uid: None,
-            title: path.last().cloned().unwrap_or_default(),
+            // Grafana trims titles.
+            title: path.last().map(|name| name.trim().to_owned()).unwrap_or_default(),
             permissions: None,
             path,
         };

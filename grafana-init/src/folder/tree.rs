@@ -6,7 +6,7 @@ use common::engine::change::Failure;
 use common::net::http::{Call, Client, parallel};
 use serde_json::Value;
 
-use crate::scope::{READERS, Scope, get, pages};
+use crate::scope::{READERS, Scope, pages};
 use crate::server::part;
 
 /// A folder as the server holds it.
@@ -14,6 +14,8 @@ use crate::server::part;
 pub(super) struct Found {
     pub(super) title: String,
     pub(super) parent: String,
+    /// This run made it, and the caller may not read it yet.
+    pub(super) unread: bool,
 }
 
 /// What is looked for.
@@ -29,6 +31,8 @@ pub(super) struct Sought<'s> {
 /// The server's folders as far as they were asked for.
 pub(super) struct Tree<'t> {
     client: &'t Client,
+    /// Uids of folders that this run made.
+    made: &'t BTreeSet<String>,
     /// Uid and title of what lies in each folder.
     lists: BTreeMap<String, Vec<(String, String)>>,
     /// Uids of folders that are there, and the root.
@@ -36,8 +40,8 @@ pub(super) struct Tree<'t> {
 }
 
 impl<'t> Tree<'t> {
-    pub(super) fn new(client: &'t Client) -> Self {
-        Self { client, lists: BTreeMap::new(), there: BTreeSet::from([String::new()]) }
+    pub(super) fn new(client: &'t Client, made: &'t BTreeSet<String>) -> Self {
+        Self { client, made, lists: BTreeMap::new(), there: BTreeSet::from([String::new()]) }
     }
 
     /// Finds folders of one depth: by their uid wherever they are, else by their title where they belong. What is in the parents is
@@ -52,10 +56,9 @@ impl<'t> Tree<'t> {
         for (parent, list) in unread.into_iter().zip(lists) {
             self.lists.insert(parent.to_owned(), list?);
         }
-        let client = self.client;
         let found = parallel(sought, READERS, |one| match listed(self.inside(one.parent), one) {
             Ok(Some(found)) => Ok(found),
-            Ok(None) => elsewhere(client, one),
+            Ok(None) => self.elsewhere(one),
             Err(failure) => Err(failure),
         });
         let there = found.iter().filter_map(|found| match found {
@@ -70,6 +73,24 @@ impl<'t> Tree<'t> {
     pub(super) fn namesake(&self, parent: &str, title: &str, uid: &str) -> Option<&str> {
         let mut others = self.inside(parent).iter().filter(|(other, held)| other != uid && held == title);
         others.next().map(|(other, _)| other.as_str())
+    }
+
+    /// A folder by its uid. 403 is the answer to an Editor for one that is not there, and for a moment for one that he has just made.
+    fn elsewhere(&self, sought: &Sought) -> Result<Answer, Failure> {
+        let path = format!("/api/folders/{}", part(&sought.own));
+        let reply = self.client.send(&Call::get(path).accept(403).accept(404))?;
+        let found = match reply.status {
+            403 if self.made.contains(&sought.own) => {
+                Some(Found { title: sought.title.to_owned(), parent: sought.parent.to_owned(), unread: true })
+            }
+            403 | 404 => None,
+            _ => {
+                let body = reply.json()?;
+                let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
+                Some(Found { title: text("title"), parent: text("parentUid"), unread: false })
+            }
+        };
+        Ok((sought.own.clone(), found))
     }
 
     fn inside(&self, parent: &str) -> &[(String, String)] {
@@ -88,7 +109,8 @@ fn listed(siblings: &[(String, String)], sought: &Sought) -> Result<Option<Answe
     match matches.as_slice() {
         [] => Ok(None),
         [(uid, title)] => {
-            Ok(Some((uid.clone(), Some(Found { title: title.clone(), parent: sought.parent.to_owned() }))))
+            let found = Found { title: title.clone(), parent: sought.parent.to_owned(), unread: false };
+            Ok(Some((uid.clone(), Some(found))))
         }
         several => {
             let uids: Vec<&str> = several.iter().map(|(uid, _)| uid.as_str()).collect();
@@ -102,18 +124,13 @@ fn listed(siblings: &[(String, String)], sought: &Sought) -> Result<Option<Answe
     }
 }
 
-fn elsewhere(client: &Client, sought: &Sought) -> Result<Answer, Failure> {
-    let body = get(client, &format!("/api/folders/{}", part(&sought.own)))?;
-    let text = |body: &Value, field: &str| body[field].as_str().unwrap_or_default().to_owned();
-    let found = body.map(|body| Found { title: text(&body, "title"), parent: text(&body, "parentUid") });
-    Ok((sought.own.clone(), found))
-}
-
 /// Uid and title of every folder directly under another, or in the root.
 fn children(client: &Client, parent: &str) -> Result<Vec<(String, String)>, Failure> {
     let rows = pages(client, &format!("/api/folders?parentUid={}", part(parent)), "limit", "")?;
     let text = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
-    let mut all: Vec<(String, String)> = rows.iter().map(|row| (text(row, "uid"), text(row, "title"))).collect();
+    // What is shared with a user looks like a folder of the root (11.6, 12.4).
+    let real = rows.iter().filter(|row| row["uid"] != "sharedwithme");
+    let mut all: Vec<(String, String)> = real.map(|row| (text(row, "uid"), text(row, "title"))).collect();
     // An unstable order may show one twice.
     all.sort();
     all.dedup();
