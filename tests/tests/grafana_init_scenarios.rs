@@ -75,7 +75,7 @@ fn nothing_goes_into_a_folder_that_is_not_there() {
         ));
         let mut sandbox = target.sandbox().env("MAX_RETRIES", "0").config(&files);
         let run = sandbox.run(&[]);
-        run.expect_code(1).expect_stderr("database is locked").expect_stderr("is not there yet");
+        run.expect_code(1).expect_stderr("database is locked").expect_stderr("folders/A failed");
         assert_eq!(run.count("created"), 1, "the data source alone on {}\n{run}", target.name);
         assert_eq!(target.read("/api/search"), json!([]), "{}", target.name);
         assert_eq!(target.read("/api/v1/provisioning/alert-rules"), json!([]), "{}", target.name);
