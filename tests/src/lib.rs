@@ -36,6 +36,7 @@ pub mod schema;
 pub mod scripted_http;
 pub mod scripted_kafka;
 pub mod servers;
+pub mod simulation;
 mod wait;
 
 pub use wait::{eventually, eventually_some, pause};

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::engine::change::{Class, Failure};
+use crate::net::clock;
 
 /// What was sent, counted for the last record.
 #[derive(Debug, Default)]
@@ -64,7 +65,7 @@ impl Deadline {
     /// The moment `time` from now.
     #[must_use]
     pub fn after(time: Duration) -> Self {
-        let now = Instant::now();
+        let now = clock::now();
         // A setting such as WAIT_TIMEOUT=9999999h must not overflow the clock: a century is for ever.
         Self(now.checked_add(time).unwrap_or(now + Duration::from_hours(876_000)))
     }
@@ -72,7 +73,7 @@ impl Deadline {
     /// What is left; zero when it has passed.
     #[must_use]
     pub fn left(self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
+        self.0.saturating_duration_since(clock::now())
     }
 
     /// Whether it has passed.
@@ -97,6 +98,10 @@ impl Jitter {
     #[must_use]
     pub fn new() -> Self {
         use std::hash::{BuildHasher, Hasher};
+        // A simulation is the same each time.
+        if clock::stands_still() {
+            return Self(0x9E37_79B9_7F4A_7C15);
+        }
         // RandomState is seeded by the system once per process and stepped per use.
         Self(std::collections::hash_map::RandomState::new().build_hasher().finish() | 1)
     }
@@ -144,8 +149,11 @@ impl Backoff {
 
 /// Pauses for `time`, but not past the deadline. The signal thread ends the process meanwhile if it has to.
 pub fn pause(time: Duration, deadline: Deadline) {
-    #[expect(clippy::disallowed_methods, reason = "the one pause of the program; bounded by the deadline")]
-    std::thread::sleep(time.min(deadline.left()));
+    let time = time.min(deadline.left());
+    if !clock::advance(time) {
+        #[expect(clippy::disallowed_methods, reason = "the one pause of the program; bounded by the deadline")]
+        std::thread::sleep(time);
+    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ struct Server {
     plans: usize,
     /// Plans that fail, counted down once the first write was sent.
     unreadable: usize,
+    /// A kind that cannot be read once anything was written.
+    unreadable_kind: Option<&'static str>,
     fixed: BTreeSet<String>,
 }
 
@@ -58,6 +60,9 @@ impl AnyKind for Memory {
     fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
         let mut server = self.server.borrow_mut();
         server.plans += 1;
+        if !server.writes.is_empty() && server.unreadable_kind == Some(self.kind) {
+            return Err(Failure::new(Class::Again, "busy"));
+        }
         if !server.writes.is_empty() && server.unreadable > 0 {
             server.unreadable -= 1;
             return Err(Failure::new(Class::Again, "busy"));
@@ -309,4 +314,14 @@ fn drift_that_a_create_leaves_fails_this_run() {
     let (reason, text) = world.apply();
     assert_eq!(reason, Reason::Rejected);
     assert!(text.contains("the server did not keep /v: 3 -> 2 (cannot be changed in place)"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_read_again_after_what_it_needs_was_written_fails() {
+    let mut world = World::new().kind("a", &[("x", 2)]).held("x", 1).needing("b", "z", ("a", "x")).held("z", 1);
+    // The read-back of a passes, the second plan of b does not.
+    world.server.borrow_mut().unreadable_kind = Some("b");
+    let (reason, text) = world.apply();
+    assert_eq!(reason, Reason::Unavailable);
+    assert!(text.contains("failed b/z (cannot read it again"), "{text}");
 }

@@ -8,6 +8,7 @@ use super::settle::{Next, Standing, judge, out_of_time};
 use super::{Ended, Kinds, OnDrift, Rules, drift_text, outcome_of, writes};
 use crate::engine::change::{Action, Change, Class, Failure, ObjectId, Planned};
 use crate::engine::kind::AnyKind;
+use crate::net::clock;
 use crate::net::retry::{Backoff, pause};
 use crate::output;
 use crate::output::report::{Entry, Outcome, Report};
@@ -48,7 +49,7 @@ pub(super) struct Run<'r> {
 impl<'r> Run<'r> {
     pub(super) fn new(rules: Rules, report: &'r Report, plans: Vec<Vec<Planned>>) -> Self {
         let all = plans.iter().flatten().filter(|planned| writes(planned)).count();
-        Self { rules, report, plans, states: BTreeMap::new(), all, done: 0, progress_shown_at: Instant::now() }
+        Self { rules, report, plans, states: BTreeMap::new(), all, done: 0, progress_shown_at: clock::now() }
     }
 
     /// Writes and settles every kind in order. A kind is planned again once an earlier one was written, if that may matter to it.
@@ -60,8 +61,11 @@ impl<'r> Run<'r> {
                 continue;
             }
             if wrote && let Err(failure) = self.plan_again(index, kind.as_mut()) {
+                let failure = failure.context("cannot read it again, now that what it may need was written");
+                for planned in self.plans[index].iter_mut().filter(|planned| matters(planned)) {
+                    planned.verdict = Err(failure.clone());
+                }
                 self.register(index);
-                self.fail_open(index, &failure);
                 continue;
             }
             wrote |= self.write(index, kind.as_mut());
@@ -75,12 +79,16 @@ impl<'r> Run<'r> {
         Ok(())
     }
 
-    /// Notes every object of a kind that is to be written and was not yet.
+    /// Notes every object of a kind that is to be written, or that cannot be read, and is not known yet.
     fn register(&mut self, index: usize) {
-        for planned in self.plans[index].iter().filter(|planned| writes(planned)) {
-            let Ok(change) = &planned.verdict else { continue };
-            let new = || State { change: change.clone(), took: Duration::ZERO, sends: 0, stage: Stage::Pending };
-            self.states.entry(planned.id.clone()).or_insert_with(new);
+        for planned in &self.plans[index] {
+            let (change, stage) = match &planned.verdict {
+                Ok(change) if change.writes() => (change.clone(), Stage::Pending),
+                Ok(_) => continue,
+                Err(failure) => (Change::none(), Stage::Failed(failure.clone())),
+            };
+            let new = State { change, took: Duration::ZERO, sends: 0, stage };
+            self.states.entry(planned.id.clone()).or_insert(new);
         }
     }
 
@@ -147,13 +155,13 @@ impl<'r> Run<'r> {
         let todo: Vec<&Planned> =
             planned.iter().filter(|planned| writes(planned) && which.contains(&planned.id)).collect();
         for batch in todo.chunks(kind.batch().max(1)) {
-            let started = Instant::now();
+            let started = clock::now();
             let results = if self.rules.deadline.passed() {
                 vec![Err(Failure::new(Class::Timeout, "APPLY_TIMEOUT ran out before it was tried")); batch.len()]
             } else {
                 kind.apply(batch)
             };
-            let took = started.elapsed();
+            let took = clock::now() - started;
             for (planned, result) in batch.iter().zip(results) {
                 let Some(state) = self.states.get_mut(&planned.id) else { continue };
                 state.took += took;
@@ -171,9 +179,9 @@ impl<'r> Run<'r> {
     }
 
     fn show_progress(&mut self, kind: &str) {
-        if self.progress_shown_at.elapsed() > Duration::from_millis(100) && self.all > 1 {
+        if clock::now() - self.progress_shown_at > Duration::from_millis(100) && self.all > 1 {
             output::progress(&format!("{}/{} {kind}", self.done.min(self.all), self.all));
-            self.progress_shown_at = Instant::now();
+            self.progress_shown_at = clock::now();
         }
     }
 
@@ -182,13 +190,13 @@ impl<'r> Run<'r> {
         let mut backoff = Backoff::default();
         // A server that lags mostly does so for a few milliseconds (Kafka's brokers replay what their controller has accepted).
         let mut poll = Duration::from_millis(5);
-        let mut since = Instant::now();
+        let mut since = clock::now();
         loop {
             let mut last = None;
             let (mut again, mut lagging, mut after) = (BTreeSet::new(), false, None);
             match self.plan_again(index, kind) {
                 Ok(()) => {
-                    let late = since.elapsed() >= kind.settles_within();
+                    let late = clock::now() - since >= kind.settles_within();
                     for (id, next) in self.judged(index, late) {
                         match next {
                             Next::Settled(notes) => self.settled(&id, notes),
@@ -224,7 +232,7 @@ impl<'r> Run<'r> {
             if self.plan_again(index, kind).is_ok() {
                 self.log_repeats(&again);
                 self.send(index, kind, &again);
-                since = Instant::now();
+                since = clock::now();
             }
         }
     }
