@@ -108,15 +108,15 @@ fn run(world: &Rc<RefCell<World>>, mutant: Mutant, tally: &mut Tally) -> Result<
         max_retries: 4,
         doubts: Doubts::Warn,
         on_drift: OnDrift::Fail,
-        deadline: Deadline::after(Duration::from_secs(60)),
+        deadline: Deadline::after(Duration::from_mins(1)),
     };
     let report = Report::new(Arc::default());
     let (reason, text) = apply(&mut kinds, &Set::default(), rules, &report);
     let killed = world.borrow().killed;
     let reason = (!killed).then_some(reason);
-    let word = reason.map_or("killed".into(), |reason| reason.to_string());
-    world.borrow_mut().note(format!("run ended {word}: {}", text.unwrap_or_default()));
-    *tally.ended.entry(word).or_default() += 1;
+    let how = reason.map_or("killed".into(), |reason| reason.to_string());
+    world.borrow_mut().note(format!("run ended {how}: {}", text.unwrap_or_default()));
+    *tally.ended.entry(how).or_default() += 1;
     let world = world.borrow();
     if world.seeds_twice() {
         return Err("a seed was sent twice".into());

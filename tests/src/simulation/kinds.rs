@@ -167,12 +167,11 @@ impl Kind for One {
         let apply = |(_, step): &(&ObjectId, &Step)| {
             let mut world = self.world.borrow_mut();
             let fenced = self.mutant != Mutant::DropSequence;
-            let sent = send(&mut world, step, fenced);
-            match sent {
+            match send(&mut world, step, fenced) {
                 Err(failure) if failure.class == Class::Ambiguous && self.mutant == Mutant::RetryBlindly => {
                     send(&mut world, step, false)
                 }
-                sent => sent,
+                result => result,
             }
         };
         todo.iter().map(apply).collect()

@@ -26,7 +26,7 @@ impl Tape {
     /// Choices made before; past their end everything is harmless.
     #[must_use]
     pub fn replay(choices: &[u32]) -> Self {
-        Self { made: Rc::default(), source: Source::Replay(choices.to_vec().into_iter()) }
+        Self { made: Rc::default(), source: Source::Replay(Vec::from(choices).into_iter()) }
     }
 
     /// The choices so far, also once the tape is given away.
