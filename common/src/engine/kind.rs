@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::engine::change::{Change, Failure, ObjectId, Planned};
+use crate::files::foreign::Foreign;
 use crate::files::{Problem, Set};
 use crate::net::retry::Deadline;
 use crate::net::wait::Probe;
@@ -180,6 +181,11 @@ pub trait Service {
 
     /// Called once, when the wait is over: every request from now on ends by `deadline`.
     fn begin(&mut self, deadline: Deadline) -> Result<(), Failure>;
+
+    /// What it takes besides its kinds' own files: other tools' folders and documents, objects that stand in a variable.
+    fn foreign(&self) -> Foreign {
+        Foreign::default()
+    }
 
     /// The kinds in the order in which they are applied. Makes no connection: `validate` calls this too.
     fn kinds(&mut self, set: &Rc<Set>) -> Vec<Box<dyn AnyKind>>;

@@ -114,6 +114,7 @@ impl Plan {
         if plan.unread.is_empty() {
             for (kind, planned) in kinds.iter_mut().zip(&plan.kinds) {
                 plan.problems.extend(kind.preflight(set, planned));
+                crate::files::locate(&mut plan.problems);
             }
         }
         for problem in &mut plan.problems {

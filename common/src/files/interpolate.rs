@@ -1,7 +1,9 @@
-//! `$__env{NAME}` and `$__file{/path}` inside string values, replaced after parsing, so that a value cannot inject JSON.
-//! Nothing else is interpolated: `${…}` belongs to dashboards and shells.
+//! `$__env{NAME}`, `$__env{NAME:-text}` and `$__file{/path}` inside string values and names, replaced after parsing, so that a value cannot
+//! inject JSON or YAML. Nothing else is interpolated: `${…}` belongs to dashboards and shells.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -20,46 +22,141 @@ pub struct Replaced {
     pub missing: Vec<(String, String)>,
 }
 
-/// Replaces every placeholder in the string values of `value`.
-pub fn interpolate(value: &mut Value) -> Replaced {
-    let mut replaced = Replaced::default();
-    visit(value, &mut String::new(), &mut replaced);
-    replaced
+/// Replaces placeholders, each resolved once: what was checked is what is sent, though a variable's file may change or vanish in between.
+///
+/// ```
+/// use common::files::interpolate::Resolver;
+/// let mut body = serde_json::json!({"name": "$__env{NO_SUCH_PREFIX:-dev-}orders"});
+/// assert!(Resolver::default().replace(&mut body).missing.is_empty());
+/// assert_eq!(body["name"], "dev-orders");
+/// ```
+#[derive(Debug, Default)]
+pub struct Resolver {
+    /// What stands between the braces, with its marker, and what became of it.
+    known: Mutex<HashMap<String, Result<Resolved, String>>>,
 }
 
-fn visit(value: &mut Value, pointer: &mut String, replaced: &mut Replaced) {
-    let length = pointer.len();
-    match value {
-        Value::String(text) if text.contains("$__") => match replace(text) {
-            Ok(None) => {}
-            Ok(Some(Done { text: new, secrets, whole })) => {
-                if secrets {
-                    replaced.masked.push(pointer.clone());
+/// The value of one placeholder.
+#[derive(Clone, Debug)]
+struct Resolved {
+    text: String,
+    /// Whether it came from outside; the default stands in the file for everybody to read.
+    secret: bool,
+}
+
+impl Resolver {
+    /// Replaces every placeholder in the string values of `value`, and hides what came from outside in every text from now on.
+    pub fn replace(&self, value: &mut Value) -> Replaced {
+        let mut replaced = Replaced::default();
+        self.visit(value, &mut String::new(), &mut replaced);
+        replaced
+    }
+
+    /// Replaces every placeholder in a name. Names are no secrets: servers list them, and so do records.
+    pub fn name(&self, name: &str) -> Result<String, Vec<String>> {
+        Ok(self.text(name, |_| {})?.map_or_else(|| name.to_owned(), |done| done.text))
+    }
+
+    fn visit(&self, value: &mut Value, pointer: &mut String, replaced: &mut Replaced) {
+        let length = pointer.len();
+        match value {
+            Value::String(text) if text.contains(MARKER) => match self.text(text, secret::hide) {
+                Ok(None) => {}
+                Ok(Some(done)) => {
+                    if done.secrets {
+                        replaced.masked.push(pointer.clone());
+                    }
+                    if done.whole {
+                        replaced.whole.push(pointer.clone());
+                    }
+                    *text = done.text;
                 }
-                if whole {
-                    replaced.whole.push(pointer.clone());
+                Err(reasons) => replaced.missing.extend(reasons.into_iter().map(|reason| (pointer.clone(), reason))),
+            },
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    *pointer += &format!("/{index}");
+                    self.visit(item, pointer, replaced);
+                    pointer.truncate(length);
                 }
-                *text = new;
             }
-            Err(reasons) => replaced.missing.extend(reasons.into_iter().map(|reason| (pointer.clone(), reason))),
-        },
-        Value::Array(items) => {
-            for (index, item) in items.iter_mut().enumerate() {
-                *pointer += &format!("/{index}");
-                visit(item, pointer, replaced);
-                pointer.truncate(length);
+            Value::Object(fields) => {
+                for (key, field) in fields.iter_mut() {
+                    push_step(pointer, key);
+                    self.visit(field, pointer, replaced);
+                    pointer.truncate(length);
+                }
             }
+            _ => {}
         }
-        Value::Object(fields) => {
-            for (key, field) in fields.iter_mut() {
-                push_step(pointer, key);
-                visit(field, pointer, replaced);
-                pointer.truncate(length);
+    }
+
+    /// A text with its placeholders replaced; `None` if it has none.
+    fn text(&self, text: &str, hide: fn(&str)) -> Result<Option<Done>, Vec<String>> {
+        let mut done = Done { text: String::new(), secrets: false, whole: false };
+        let (mut missing, mut values, mut literals) = (Vec::new(), 0, 0);
+        let mut rest = text;
+        while let Some((start, length)) = next(rest) {
+            let (before, placeholder) = (&rest[..start], &rest[start..start + length]);
+            if let Some(before) = before.strip_suffix('$') {
+                done.text += before;
+                done.text += placeholder;
+                literals += 1;
+            } else {
+                done.text += before;
+                match self.resolve(placeholder, hide) {
+                    Ok(resolved) => {
+                        done.text += &resolved.text;
+                        done.secrets |= resolved.secret;
+                    }
+                    Err(reason) => missing.push(reason),
+                }
+                values += 1;
+                done.whole = length == text.len();
             }
+            rest = &rest[start + length..];
         }
-        _ => {}
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        done.text += rest;
+        Ok((values + literals > 0).then_some(done))
+    }
+
+    fn resolve(&self, placeholder: &str, hide: fn(&str)) -> Result<Resolved, String> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(resolved) = known.get(placeholder) {
+            if let Ok(Resolved { text, secret: true }) = resolved {
+                hide(text);
+            }
+            return resolved.clone();
+        }
+        let inside = &placeholder[..placeholder.len() - 1];
+        let resolved = match inside.strip_prefix(ENV) {
+            Some(name) => from_env(name),
+            None => from_file(inside.strip_prefix(FILE).unwrap_or_default()),
+        };
+        if let Ok(Resolved { text, secret: true }) = &resolved {
+            hide(text);
+        }
+        known.insert(placeholder.to_owned(), resolved.clone());
+        resolved
     }
 }
+
+/// Replaces every placeholder in the string values of `value`.
+pub fn interpolate(value: &mut Value) -> Replaced {
+    Resolver::default().replace(value)
+}
+
+/// Whether a text may hold a placeholder.
+pub(super) fn maybe(text: &str) -> bool {
+    text.contains(MARKER)
+}
+
+const MARKER: &str = "$__";
+const ENV: &str = "$__env{";
+const FILE: &str = "$__file{";
 
 struct Done {
     text: String,
@@ -67,66 +164,37 @@ struct Done {
     whole: bool,
 }
 
-fn replace(text: &str) -> Result<Option<Done>, Vec<String>> {
-    let mut new = String::new();
-    let mut missing = Vec::new();
-    let mut values = 0;
-    let mut literal = false;
-    let mut rest = text;
-    while let Some(start) = next_marker(rest) {
-        let (marker, fetch): (&str, fn(&str) -> Result<String, String>) =
-            if rest[start..].starts_with("$__env{") { ("$__env{", from_env) } else { ("$__file{", from_file) };
-        let escaped = rest[..start].ends_with('$');
-        let Some(length) = rest[start + marker.len()..].find('}') else {
-            // An opening without a close is no placeholder; Grafana leaves it alone as well.
-            break;
-        };
-        let end = start + marker.len() + length;
-        if escaped {
-            new += &rest[..start - 1];
-            new += &rest[start..=end];
-            literal = true;
-        } else {
-            new += &rest[..start];
-            match fetch(&rest[start + marker.len()..end]) {
-                Ok(value) => {
-                    secret::hide(&value);
-                    new += &value;
-                }
-                Err(reason) => missing.push(reason),
-            }
-            values += 1;
+/// Where the next placeholder begins and how long it is. An opening without a close is none; Grafana leaves it alone as well.
+fn next(text: &str) -> Option<(usize, usize)> {
+    let mut from = 0;
+    loop {
+        let start = from + text[from..].find(MARKER)?;
+        let rest = &text[start..];
+        if rest.starts_with(ENV) || rest.starts_with(FILE) {
+            return rest.find('}').map(|end| (start, end + 1));
         }
-        rest = &rest[end + 1..];
-    }
-    if !missing.is_empty() {
-        return Err(missing);
-    }
-    if values == 0 && !literal {
-        return Ok(None);
-    }
-    let whole = values == 1 && text.starts_with("$__") && text.ends_with('}') && text.matches('}').count() == 1;
-    new += rest;
-    Ok(Some(Done { text: new, secrets: values > 0, whole }))
-}
-
-fn next_marker(text: &str) -> Option<usize> {
-    [text.find("$__env{"), text.find("$__file{")].into_iter().flatten().min()
-}
-
-fn from_env(name: &str) -> Result<String, String> {
-    match std::env::var(name) {
-        Ok(value) if !value.is_empty() => Ok(value),
-        Ok(_) => Err(format!("$__env{{{name}}}: the variable {name} is empty")),
-        Err(std::env::VarError::NotPresent) => Err(format!("$__env{{{name}}}: the variable {name} is not set")),
-        Err(std::env::VarError::NotUnicode(_)) => {
-            Err(format!("$__env{{{name}}}: the variable {name} is not valid UTF-8"))
-        }
+        from = start + MARKER.len();
     }
 }
 
-fn from_file(path: &str) -> Result<String, String> {
-    read_secret(Path::new(path)).map_err(|error| format!("$__file{{{path}}}: {error}"))
+fn from_env(inside: &str) -> Result<Resolved, String> {
+    let (name, default) = match inside.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (inside, None),
+    };
+    let wrong = |what: &str| Err(format!("$__env{{{name}}}: the variable {name} is {what}"));
+    match (std::env::var(name), default) {
+        (Ok(text), _) if !text.is_empty() => Ok(Resolved { text, secret: true }),
+        (Err(std::env::VarError::NotUnicode(_)), _) => wrong("not valid UTF-8"),
+        (_, Some(default)) => Ok(Resolved { text: default.to_owned(), secret: false }),
+        (Ok(_), None) => wrong("empty"),
+        (Err(std::env::VarError::NotPresent), None) => wrong("not set"),
+    }
+}
+
+fn from_file(path: &str) -> Result<Resolved, String> {
+    let text = read_secret(Path::new(path)).map_err(|error| format!("$__file{{{path}}}: {error}"))?;
+    Ok(Resolved { text, secret: true })
 }
 
 #[cfg(test)]
@@ -172,5 +240,36 @@ mod tests {
         assert!(replaced.missing[0].1.contains("NO_SUCH_7Q is not set"), "{:?}", replaced.missing);
         let (_folder, empty) = file("\n");
         assert!(interpolate(&mut json!(empty)).missing[0].1.ends_with("is empty"));
+    }
+
+    #[test]
+    fn a_default_stands_for_a_variable_that_is_not_there_and_is_no_secret() {
+        let mut value = json!(["$__env{NO_SUCH_7Q:-}orders", "$__env{NO_SUCH_7Q:-3}", "$__env{PATH:-x}"]);
+        let replaced = interpolate(&mut value);
+        assert_eq!(value[0], "orders");
+        assert_eq!(value[1], "3");
+        assert_eq!((replaced.masked, replaced.whole), (vec!["/2".to_owned()], vec!["/1".to_owned(), "/2".to_owned()]));
+        let resolver = Resolver::default();
+        assert_eq!(resolver.name("$__env{NO_SUCH_7Q:-dev-}orders").as_deref(), Ok("dev-orders"));
+        assert_eq!(resolver.name("plain").as_deref(), Ok("plain"));
+        assert!(resolver.name("$__env{NO_SUCH_7Q}").is_err());
+    }
+
+    #[test]
+    fn what_was_resolved_once_stays_though_its_file_goes() {
+        let (folder, placeholder) = file("first-7Q");
+        let resolver = Resolver::default();
+        let mut value = json!(placeholder);
+        resolver.replace(&mut value);
+        drop(folder);
+        let mut again = json!(placeholder);
+        assert!(resolver.replace(&mut again).missing.is_empty());
+        assert_eq!(again, "first-7Q");
+    }
+
+    #[test]
+    fn a_text_of_many_placeholders_is_read_once() {
+        let many = "$__file{/no/such} $__ ".repeat(50_000);
+        assert_eq!(interpolate(&mut json!(many)).missing.len(), 50_000);
     }
 }

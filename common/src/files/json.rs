@@ -1,33 +1,60 @@
-//! Where things stand in a JSON text: duplicate keys, and the line and column of a pointer.
-//! Works on text that a parser has already accepted; reports, judges nothing.
+//! Where things stand in a JSON text: duplicate keys, and the line and column of pointers.
+//! Works on text that a parser has already accepted, in time and memory linear in it; reports, judges nothing.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 
-/// A place in a text: line and column, both counted from 1, columns in characters.
-pub type At = (usize, usize);
+use super::place::{At, Cursor, Duplicate, Wanted};
 
-/// Every key that stands twice in one object: its pointer and the place of the second one.
-#[must_use]
-pub fn duplicates(text: &str) -> Vec<(String, At)> {
-    let mut found = Vec::new();
-    Walker::new(text).walk(&mut |pointer, offset, duplicate| {
-        if duplicate {
-            found.push((pointer.to_owned(), place(text, offset)));
-        }
-    });
-    found
+/// What one walk over a text finds out.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    /// Keys that stand twice in their object, in the order of the second ones; at most [`Duplicate::MOST`].
+    pub(super) duplicates: Vec<Duplicate>,
+    /// How many values there are, those inside others counted as well.
+    pub(super) values: usize,
+    /// Where it goes deeper than a parser that makes values would follow; nothing after that was looked at.
+    pub(super) too_deep: Option<At>,
 }
 
-/// The place of what a pointer names: of the key in an object, of the value in an array.
+/// As deep as `serde_json` reads values.
+pub(super) const DEPTH_LIMIT: usize = 127;
+
+/// Every key that stands twice in one object: its pointer and the place of the second one.
+///
+/// ```
+/// let twice = common::files::json::duplicates("{\"a\": 1,\n \"a\": 2}");
+/// assert_eq!(twice, [("/a".to_owned(), (2, 2))]);
+/// ```
 #[must_use]
-pub fn locate(text: &str, wanted: &str) -> Option<At> {
-    let mut found = None;
-    Walker::new(text).walk(&mut |pointer, offset, _| {
-        if found.is_none() && pointer == wanted {
-            found = Some(place(text, offset));
-        }
-    });
-    found
+pub fn duplicates(text: &str) -> Vec<(String, At)> {
+    check(text).duplicates.into_iter().map(|twice| (twice.pointer, twice.again)).collect()
+}
+
+/// Looks for duplicate keys and counts the values.
+pub(super) fn check(text: &str) -> Checked {
+    let mut walker = Walker::new(text, None);
+    walker.value();
+    let mut twice = std::mem::take(&mut walker.twice);
+    twice.sort_by_key(|(_, _, again)| *again);
+    // The first places are not in order: all places are looked up in one go.
+    let mut offsets: Vec<usize> = twice.iter().flat_map(|(_, first, again)| [*first, *again]).collect();
+    offsets.sort_unstable();
+    offsets.dedup();
+    let mut cursor = Cursor::new(text);
+    let places: Vec<At> = offsets.iter().map(|offset| cursor.place(*offset)).collect();
+    let place = |offset: usize| places[offsets.partition_point(|known| *known < offset)];
+    let duplicates = twice
+        .into_iter()
+        .map(|(pointer, first, again)| Duplicate { pointer, first: place(first), again: place(again) })
+        .collect();
+    let too_deep = walker.too_deep.map(|offset| Cursor::new(text).place(offset));
+    Checked { duplicates, values: walker.values, too_deep }
+}
+
+/// Finds the places of what pointers name: of the key in an object, of the value in an array.
+pub(super) fn locate(text: &str, wanted: &mut Wanted) {
+    wanted.see("", || (1, 1));
+    Walker::new(text, Some((wanted, Cursor::new(text)))).value();
 }
 
 /// One step of a JSON pointer, escaped.
@@ -52,29 +79,37 @@ pub fn push_step(pointer: &mut String, key: &str) {
     }
 }
 
-fn place(text: &str, offset: usize) -> At {
-    let before = &text[..text.floor_char_boundary(offset)];
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
+/// A part of a path, as an offset where it is a key: its text is needed only if a key is there twice.
+enum Step {
+    Key(usize),
+    Index(usize),
 }
 
-/// Told of every key and array element: pointer, offset, whether the key stood before in the same object.
-type Visit<'v> = &'v mut dyn FnMut(&str, usize, bool);
-
-struct Walker<'t> {
+struct Walker<'t, 'w> {
     text: &'t str,
     at: usize,
+    path: Vec<Step>,
+    /// The same path as a JSON pointer; kept only where pointers are wanted.
     pointer: String,
+    values: usize,
+    /// Pointer, offset of the first and of a later one.
+    twice: Vec<(String, usize, usize)>,
+    too_deep: Option<usize>,
+    wanted: Option<(&'w mut Wanted, Cursor<'t>)>,
 }
 
-impl<'t> Walker<'t> {
-    fn new(text: &'t str) -> Self {
-        Self { text, at: 0, pointer: String::new() }
-    }
-
-    fn walk(&mut self, visit: Visit<'_>) {
-        visit("", 0, false);
-        self.value(visit);
+impl<'t, 'w> Walker<'t, 'w> {
+    fn new(text: &'t str, wanted: Option<(&'w mut Wanted, Cursor<'t>)>) -> Self {
+        Self {
+            text,
+            at: 0,
+            path: Vec::new(),
+            pointer: String::new(),
+            values: 0,
+            twice: Vec::new(),
+            too_deep: None,
+            wanted,
+        }
     }
 
     fn peek(&mut self) -> Option<u8> {
@@ -84,10 +119,15 @@ impl<'t> Walker<'t> {
         rest.get(blank).copied()
     }
 
-    fn value(&mut self, visit: Visit<'_>) {
+    fn value(&mut self) {
+        self.values += 1;
         match self.peek() {
-            Some(b'{') => self.object(visit),
-            Some(b'[') => self.array(visit),
+            Some(b'{' | b'[') if self.path.len() == DEPTH_LIMIT => {
+                self.too_deep.get_or_insert(self.at);
+                self.at = self.text.len();
+            }
+            Some(b'{') => self.object(),
+            Some(b'[') => self.array(),
             Some(b'"') => drop(self.string()),
             _ => {
                 let rest = &self.text[self.at.min(self.text.len())..];
@@ -96,34 +136,65 @@ impl<'t> Walker<'t> {
         }
     }
 
-    fn object(&mut self, visit: Visit<'_>) {
-        let mut keys = HashSet::new();
+    fn object(&mut self) {
+        let mut keys = Vec::new();
         self.at += 1;
         while self.peek() == Some(b'"') {
             let offset = self.at;
-            let key = self.string();
+            keys.push(u32::try_from(offset).unwrap_or(u32::MAX));
+            let raw = self.string();
             let outer = self.pointer.len();
-            push_step(&mut self.pointer, &key);
-            visit(&self.pointer, offset, !keys.insert(key));
+            if self.wanted.is_some() {
+                push_step(&mut self.pointer, &unescaped(raw));
+                self.see(offset);
+            }
+            self.path.push(Step::Key(offset));
             self.peek();
             self.at += 1; // the colon
-            self.value(visit);
+            self.value();
+            self.path.pop();
             self.pointer.truncate(outer);
             if self.peek() == Some(b',') {
                 self.at += 1;
             }
         }
         self.at += 1;
+        if keys.len() > 1 && self.wanted.is_none() {
+            self.repeated(&mut keys);
+        }
     }
 
-    fn array(&mut self, visit: Visit<'_>) {
+    /// Notes the keys of one object that are equal: sorted, so that a hundred thousand of them are compared a few times each.
+    fn repeated(&mut self, keys: &mut [u32]) {
+        let key = |offset: u32| unescaped(string_at(self.text, offset as usize));
+        keys.sort_by(|a, b| key(*a).cmp(&key(*b)).then(a.cmp(b)));
+        let mut first = keys[0];
+        for again in &keys[1..] {
+            let name = key(*again);
+            if key(first) != name {
+                first = *again;
+            } else if self.twice.len() < Duplicate::MOST {
+                let above = self.path.iter().map(|part| match part {
+                    Step::Key(offset) => step(&unescaped(string_at(self.text, *offset))),
+                    Step::Index(index) => format!("/{index}"),
+                });
+                self.twice.push((above.chain([step(&name)]).collect(), first as usize, *again as usize));
+            }
+        }
+    }
+
+    fn array(&mut self) {
         self.at += 1;
         let mut index = 0;
         while self.peek().is_some_and(|byte| byte != b']') {
             let outer = self.pointer.len();
-            self.pointer += &format!("/{index}");
-            visit(&self.pointer, self.at, false);
-            self.value(visit);
+            if self.wanted.is_some() {
+                self.pointer += &format!("/{index}");
+                self.see(self.at);
+            }
+            self.path.push(Step::Index(index));
+            self.value();
+            self.path.pop();
             self.pointer.truncate(outer);
             index += 1;
             if self.peek() == Some(b',') {
@@ -133,26 +204,55 @@ impl<'t> Walker<'t> {
         self.at += 1;
     }
 
-    fn string(&mut self) -> String {
-        let bytes = self.text.as_bytes();
-        let start = self.at;
-        self.at += 1;
-        while self.at < bytes.len() && bytes[self.at] != b'"' {
-            self.at += if bytes[self.at] == b'\\' { 2 } else { 1 };
+    fn see(&mut self, offset: usize) {
+        if let Some((wanted, cursor)) = &mut self.wanted {
+            wanted.see(&self.pointer, || cursor.place(offset));
         }
-        self.at = (self.at + 1).min(bytes.len());
-        serde_json::from_str(&self.text[start..self.at]).unwrap_or_default()
+    }
+
+    /// The inside of the string that begins here.
+    fn string(&mut self) -> &'t str {
+        let inside = string_at(self.text, self.at);
+        self.at = (self.at + inside.len() + 2).min(self.text.len());
+        inside
+    }
+}
+
+fn string_at(text: &str, offset: usize) -> &str {
+    let bytes = text.as_bytes();
+    let start = (offset + 1).min(bytes.len());
+    let mut end = start;
+    while end < bytes.len() && bytes[end] != b'"' {
+        end += if bytes[end] == b'\\' { 2 } else { 1 };
+    }
+    text.get(start..end).unwrap_or_default()
+}
+
+fn unescaped(raw: &str) -> Cow<'_, str> {
+    if raw.contains('\\') {
+        serde_json::from_str(&format!("\"{raw}\"")).map_or(Cow::Borrowed(raw), Cow::Owned)
+    } else {
+        Cow::Borrowed(raw)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::place::tests::pointers;
+
+    fn place(text: &str, pointer: &str) -> Option<At> {
+        let mut wanted = Wanted::new([pointer]);
+        locate(text, &mut wanted);
+        wanted.place(pointer)
+    }
 
     #[test]
     fn duplicates_are_found_wherever_they_stand() {
         let text = "{\"a\": 1,\n \"b\": [{\"x\": \"}\\\"\", \"x\": 2}], \"\\u0061\": {}}";
         assert_eq!(duplicates(text), [("/b/0/x".to_owned(), (2, 21)), ("/a".to_owned(), (2, 31))]);
+        assert_eq!(check(text).duplicates[1].first, (1, 2));
+        assert_eq!(check(text).values, 7);
         assert_eq!(duplicates("{\"a\": {\"x\": 1}, \"b\": {\"x\": 1}}"), []);
     }
 
@@ -164,9 +264,11 @@ mod tests {
     #[test]
     fn pointers_are_located() {
         let text = "{\n  \"a/b\": {\"é\": 1, \"c\": [10, 20]}\n}";
-        assert_eq!(locate(text, "/a~1b"), Some((2, 3)));
-        assert_eq!(locate(text, "/a~1b/c/1"), Some((2, 29)));
-        assert_eq!(locate(text, "/nope"), None);
+        assert_eq!(place(text, "/a~1b"), Some((2, 3)));
+        assert_eq!(place(text, "/a~1b/c/1"), Some((2, 29)));
+        assert_eq!(place(text, "/nope"), None);
+        // What is missing is shown where it should be.
+        assert_eq!(place(text, "/a~1b/c/7"), Some((2, 19)));
     }
 
     proptest::proptest! {
@@ -174,10 +276,12 @@ mod tests {
         fn what_a_parser_accepts_is_walked_to_its_end(value in crate::engine::diff::tests::any_json()) {
             let text = serde_json::to_string_pretty(&value).expect("a value prints as JSON");
             proptest::prop_assert_eq!(duplicates(&text), []);
-            let mut pointers = Vec::new();
-            Walker::new(&text).walk(&mut |pointer, _, _| pointers.push(pointer.to_owned()));
+            let pointers = pointers(&value);
+            proptest::prop_assert_eq!(check(&text).values, pointers.len());
+            let mut wanted = Wanted::new(pointers.iter().map(String::as_str));
+            locate(&text, &mut wanted);
             for pointer in pointers {
-                proptest::prop_assert!(value.pointer(&pointer).is_some(), "{}", pointer);
+                proptest::prop_assert!(wanted.place(&pointer).is_some(), "{}", pointer);
             }
         }
     }

@@ -1,81 +1,157 @@
 //! Walks the folder and notes every problem of every file; knows layouts, not what a body means.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::foreign::{Declared, Document, File, Foreign, Place, Sink};
+use super::interpolate::{self, Resolver};
 use super::name::decode;
-use super::read::{cannot_read, read_text};
-use super::{
-    Body, KEEP_LIMIT, KindSpec, Layout, MAP_LIMIT, Missing, OBJECT_LIMIT, Object, Problem, Set, drop_schema, nearest,
-};
+use super::object::{Body, Part};
+use super::read::MARK;
+use super::syntax::{Syntax, Unreadable};
+use super::{KEEP_LIMIT, KindSpec, Layout, Missing, OBJECT_LIMIT, Object, Problem, Set, drop_schema, nearest};
 use crate::engine::change::ObjectId;
-use crate::files::interpolate::interpolate;
-use crate::files::json::{duplicates, step};
 
-const DEPTH_LIMIT: usize = 32;
+mod entries;
+mod map;
 
-/// Reads the whole folder. The set is complete only if no problem but warnings came back.
+use entries::{Entry, Walk};
+
+/// More objects than these are more than one run can hold.
+const OBJECTS_LIMIT: usize = 100_000;
+
+/// Reads the whole folder, or one file that is the map form of the kind that its name says. The set is complete only if no problem but warnings came back.
 #[must_use]
-pub fn load(root: &Path, specs: &[KindSpec], missing: Missing) -> (Set, Vec<Problem>) {
-    let mut loader = Loader { root, specs, missing, set: Set::default(), problems: Vec::new(), seen: BTreeMap::new() };
-    loader.top(root, None);
-    let rank = |kind: &str| specs.iter().position(|spec| spec.name == kind);
-    loader
-        .set
-        .objects
-        .sort_by(|a, b| (&a.id.org, rank(a.id.kind), &a.id.name).cmp(&(&b.id.org, rank(b.id.kind), &b.id.name)));
-    loader.set.folders.sort();
-    (loader.set, loader.problems)
+pub fn load(root: &Path, specs: &[KindSpec], foreign: &Foreign, missing: Missing) -> (Set, Vec<Problem>) {
+    let mut loader = Loader {
+        root,
+        specs,
+        foreign,
+        missing,
+        set: Set { kinds: specs.iter().map(|spec| spec.name).collect(), ..Set::default() },
+        problems: Vec::new(),
+        left_out: BTreeMap::new(),
+        resolver: Arc::default(),
+        walk: Walk::default(),
+    };
+    loader.all();
+    loader.finish()
 }
 
-struct Loader<'l> {
+pub(super) struct Loader<'l> {
     root: &'l Path,
     specs: &'l [KindSpec],
+    foreign: &'l Foreign,
     missing: Missing,
     set: Set,
-    problems: Vec<Problem>,
-    /// Where each name was declared first.
-    seen: BTreeMap<ObjectId, String>,
+    pub(super) problems: Vec<Problem>,
+    /// What was left out, by reason.
+    pub(super) left_out: BTreeMap<String, Vec<String>>,
+    resolver: Arc<Resolver>,
+    walk: Walk,
 }
 
-struct Entry {
-    path: PathBuf,
-    name: String,
-    folder: bool,
+/// Where an object was found and what it is called.
+struct Found<'f> {
+    spec: KindSpec,
+    org: Option<&'f Arc<str>>,
+    parts: Vec<String>,
+    place: Place,
+}
+
+/// What was found there.
+enum Content<'c> {
+    /// JSON text that begins at this offset of its file.
+    Json(u64, &'c str),
+    /// A whole file of YAML, its text and value.
+    Yaml(&'c str, Value),
+    /// A part of something that stays in memory.
+    Value(Value),
 }
 
 impl Loader<'_> {
+    fn all(&mut self) {
+        let foreign = self.foreign;
+        for object in &foreign.declared {
+            self.declare(object.clone());
+        }
+        match std::fs::metadata(self.root) {
+            Ok(data) if !data.is_dir() => {
+                let name = self.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                self.entry(&Entry { path: self.root.to_owned(), name, folder: false }, None);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !foreign.declared.is_empty() => {}
+            _ => self.top(self.root, None),
+        }
+    }
+
+    /// Puts the objects in order; the same name twice is then side by side.
+    fn finish(mut self) -> (Set, Vec<Problem>) {
+        if let Some(full) = self.walk.full {
+            // What was found up to there is about a folder that nobody meant.
+            return (Set::default(), vec![full]);
+        }
+        let rank = |kind: &str| self.specs.iter().position(|spec| spec.name == kind);
+        self.set
+            .objects
+            .sort_by(|a, b| (&a.id.org, rank(a.id.kind), &a.id.name).cmp(&(&b.id.org, rank(b.id.kind), &b.id.name)));
+        let problems = &mut self.problems;
+        self.set.objects.dedup_by(|again, first| {
+            let twice = again.id == first.id;
+            if twice {
+                let message = format!("{} is declared twice: here and in {}", again.id, first.place());
+                let problem = if again.pointer.is_empty() { Object::problem } else { Object::located };
+                problems.push(problem(again, "", message));
+            }
+            twice
+        });
+        self.set.folders.sort();
+        self.set.folders.dedup();
+        self.set.notes =
+            self.left_out.into_iter().map(|(reason, what)| format!("{reason}: {}", what.join(", "))).collect();
+        super::locate(&mut self.problems);
+        (self.set, self.problems)
+    }
+
     fn top(&mut self, folder: &Path, org: Option<&Arc<str>>) {
         for entry in self.entries(folder) {
-            let (stem, ending) = match (entry.folder, entry.name.rsplit_once('.')) {
-                (false, Some((stem, ending))) => (stem.to_owned(), ending.to_owned()),
-                _ => (entry.name.clone(), String::new()),
-            };
-            let spec = self
-                .specs
-                .iter()
-                .find(|spec| spec.name == stem && (org.is_none() || spec.layout != Layout::Orgs))
-                .copied();
-            match (spec, entry.folder, ending.as_str()) {
-                (Some(spec), true, _) if spec.layout == Layout::Orgs => self.orgs(&entry.path),
-                (Some(spec), true, _) => self.folder(&entry.path, spec, org, &mut Vec::new()),
-                (Some(spec), false, "json") => self.file(&entry.path, spec, org),
-                (Some(spec), false, "yaml" | "yml" | "jsonc") => self.only_json(&entry.path, spec),
-                (None, true, _) | (None, false, "json") => self.unknown(&entry, &stem),
-                _ => {}
+            self.entry(&entry, org);
+        }
+        self.walk.leave();
+    }
+
+    fn entry(&mut self, entry: &Entry, org: Option<&Arc<str>>) {
+        let (stem, ending) = entry.split();
+        let usable = |spec: &&KindSpec| spec.name == stem && (org.is_none() || spec.layout != Layout::Orgs);
+        let spec = self.specs.iter().find(usable).copied();
+        let foreign = self.foreign;
+        let other = foreign.folders.iter().find(|(name, _)| *name == stem && org.is_none());
+        match (spec, other, entry.folder) {
+            (Some(spec), _, true) if ending.is_empty() && spec.layout == Layout::Orgs => self.orgs(&entry.path),
+            (Some(spec), _, true) if ending.is_empty() => self.folder(&entry.path, spec, org, &mut Vec::new()),
+            (Some(spec), _, false) if Syntax::of_ending(&ending).is_some() => self.file(&entry.path, spec, org),
+            (Some(spec), _, false) if is_data(&ending) => self.not_read(&entry.path, spec, &ending),
+            (_, Some((_, read)), true) if ending.is_empty() => {
+                let files = self.files(&entry.path);
+                read(&files, &mut Sink { loader: self });
             }
+            (_, _, true) if is_data(&ending) => self.folder_for_file(&entry.path),
+            (_, _, true) => self.unknown(entry, &stem),
+            (_, _, false) if Syntax::of_ending(&ending).is_some() => self.unknown(entry, &stem),
+            _ => {}
         }
     }
 
     fn unknown(&mut self, entry: &Entry, stem: &str) {
-        let names = self.specs.iter().map(|spec| spec.name);
-        let hint = match nearest(stem, names.clone()) {
+        let foreign = self.foreign.folders.iter().map(|(name, _)| *name);
+        let names: Vec<&str> = self.specs.iter().map(|spec| spec.name).chain(foreign).collect();
+        let hint = match nearest(stem, names.iter().copied()) {
             Some(near) => format!("did you mean {near}?"),
-            None => format!("known are {}", names.collect::<Vec<_>>().join(", ")),
+            None => format!("known are {}", names.join(", ")),
         };
         let what = if entry.folder { "folder" } else { "file" };
         self.problem(&entry.path, format!("unknown {what} {}: {hint}", entry.name));
@@ -83,243 +159,268 @@ impl Loader<'_> {
 
     fn orgs(&mut self, folder: &Path) {
         for entry in self.entries(folder) {
+            let (_, ending) = entry.split();
             if !entry.folder {
-                if entry.name.ends_with(".json") {
+                if is_data(&ending) {
                     self.problem(&entry.path, "an organization is a folder of kinds, not a file");
                 }
                 continue;
             }
-            match decode(&entry.name) {
-                Ok(name) => {
-                    let org: Arc<str> = name.into();
-                    self.set.orgs.push(org.clone());
-                    self.top(&entry.path, Some(&org));
-                }
-                Err(error) => self.problem(&entry.path, error),
+            if let Some(name) = self.named(&entry.path, &entry.name) {
+                let org: Arc<str> = name.into();
+                self.set.orgs.push(org.clone());
+                self.top(&entry.path, Some(&org));
             }
         }
+        self.walk.leave();
     }
 
     fn folder(&mut self, folder: &Path, spec: KindSpec, org: Option<&Arc<str>>, above: &mut Vec<String>) {
-        if above.len() > DEPTH_LIMIT {
-            self.problem(folder, "more than 32 folders deep: does a link lead back up?");
-            return;
+        if !above.is_empty() {
+            self.tree_folder(spec.name, org, above);
         }
-        if spec.layout == Layout::Tree && !above.is_empty() {
-            self.set.folders.push((org.cloned(), spec.name, above.clone()));
-        }
-        let wanted = if spec.layout == Layout::Lines { "jsonl" } else { "json" };
         for entry in self.entries(folder) {
-            let (stem, ending) = match entry.name.rsplit_once('.') {
-                Some((stem, ending)) if !entry.folder => (stem, ending),
-                _ => (entry.name.as_str(), ""),
-            };
-            if !entry.folder && ending != wanted {
-                match ending {
-                    "yaml" | "yml" | "jsonc" | "json" | "jsonl" => self.only_json(&entry.path, spec),
-                    _ => {}
+            let (stem, ending) = entry.split();
+            let lines = spec.layout == Layout::Lines;
+            let taken = if lines { ending == "jsonl" } else { Syntax::of_ending(&ending).is_some() };
+            if entry.folder && is_data(&ending) {
+                self.folder_for_file(&entry.path);
+                continue;
+            }
+            if !entry.folder && !taken {
+                if is_data(&ending) {
+                    self.not_read(&entry.path, spec, &ending);
                 }
                 continue;
             }
-            let name = match decode(stem) {
-                Ok(name) => name,
-                Err(error) => {
-                    self.problem(&entry.path, error);
-                    continue;
-                }
-            };
+            let Some(name) = self.named(&entry.path, if entry.folder { &entry.name } else { &stem }) else { continue };
             above.push(name);
             if entry.folder {
                 self.folder(&entry.path, spec, org, above);
-            } else if spec.layout == Layout::Lines {
+            } else if lines {
                 self.lines(&entry.path, spec, org, above);
-            } else if let Some((text, value)) = self.parse(&entry.path, OBJECT_LIMIT) {
-                self.object(&entry.path, spec, org, above, "", value, text.len());
+            } else {
+                self.whole(&entry.path, spec, org, above);
             }
             above.pop();
         }
+        self.walk.leave();
     }
 
-    fn file(&mut self, path: &Path, spec: KindSpec, org: Option<&Arc<str>>) {
-        match spec.layout {
-            Layout::Lines | Layout::Orgs => {
-                self.problem(path, format!("{} is a folder, not a file", spec.name));
+    /// The object's name that a file's name stands for: decoded once, then its placeholders replaced.
+    fn named(&mut self, path: &Path, stem: &str) -> Option<String> {
+        match decode(stem) {
+            Ok(name) => self.name(&self.place(path), name),
+            Err(error) => {
+                self.problem(path, error);
+                None
             }
-            Layout::Single => {
-                if let Some((text, value)) = self.parse(path, OBJECT_LIMIT) {
-                    self.object(path, spec, org, &[spec.name.to_owned()], "", value, text.len());
+        }
+    }
+
+    fn name(&mut self, place: &Place, name: String) -> Option<String> {
+        match self.resolver.name(&name) {
+            Ok(name) if name.is_empty() => {
+                self.problems.push(place.problem("the name is empty"));
+                None
+            }
+            Ok(name) => Some(name),
+            Err(reasons) => {
+                let warning = self.missing == Missing::Warns;
+                self.problems.extend(reasons.into_iter().map(|why| Problem { warning, ..place.problem(why) }));
+                warning.then_some(name)
+            }
+        }
+    }
+
+    /// A file that is one object, or documents of another tool.
+    fn whole(&mut self, path: &Path, spec: KindSpec, org: Option<&Arc<str>>, parts: &[String]) {
+        let found = Found { spec, org, parts: parts.to_vec(), place: self.place(path) };
+        let syntax = Syntax::of(path).unwrap_or(Syntax::Json);
+        if self.reader(spec.name).is_some() && org.is_none() {
+            let documents = self.documents(path, Some(spec.name));
+            let rest = self.not_foreign(documents);
+            if let Some(document) = self.only_one(rest) {
+                let content = Content::Value(document.value);
+                self.object(Found { place: document.place, ..found }, content);
+            }
+            return;
+        }
+        match syntax {
+            Syntax::Json => {
+                if let Some((start, text)) = self.json(path, OBJECT_LIMIT) {
+                    self.object(found, Content::Json(start, &text));
                 }
             }
-            Layout::Objects | Layout::Tree => {
-                let Some((_, value)) = self.parse(path, MAP_LIMIT) else { return };
-                let Value::Object(map) = value else {
-                    self.problem(path, "must be a map of name to object");
-                    return;
-                };
-                for (name, value) in map {
-                    let parts: Vec<String> = match spec.layout {
-                        Layout::Tree => name.split('/').map(str::to_owned).collect(),
-                        _ => vec![name.clone()],
-                    };
-                    self.object(path, spec, org, &parts, &step(&name), value, 0);
+            Syntax::Yaml => {
+                let Some(text) = self.text(path, OBJECT_LIMIT) else { return };
+                let documents = self.documents_of(path, syntax, &text, Some(spec.name));
+                if let Some(document) = self.only_one(documents) {
+                    self.object(Found { place: document.place, ..found }, Content::Yaml(&text, document.value));
                 }
             }
         }
+    }
+
+    fn reader(&self, kind: &str) -> Option<&super::foreign::ReadDocument> {
+        let foreign = self.foreign;
+        foreign.inside.iter().find(|(kinds, _)| kinds.contains(&kind)).map(|(_, read)| read)
+    }
+
+    /// Hands documents to the reader of the kind that they lie with; what is none of its own comes back.
+    fn not_foreign(&mut self, documents: Vec<Document>) -> Vec<Document> {
+        let foreign = self.foreign;
+        let mut rest = Vec::new();
+        for document in documents {
+            let kind = document.kind.unwrap_or_default();
+            let reader = foreign.inside.iter().find(|(kinds, _)| kinds.contains(&kind));
+            if !reader.is_some_and(|(_, read)| read(&document, &mut Sink { loader: self })) {
+                rest.push(document);
+            }
+        }
+        rest
+    }
+
+    fn only_one(&mut self, documents: Vec<Document>) -> Option<Document> {
+        let mut documents = documents.into_iter();
+        let first = documents.next();
+        if let Some(second) = documents.next() {
+            let message = "a second document begins here: one file holds one object or one map of objects";
+            self.problems.push(second.place.problem(message));
+            return None;
+        }
+        first
     }
 
     fn lines(&mut self, path: &Path, spec: KindSpec, org: Option<&Arc<str>>, parts: &[String]) {
-        if let Err(error) = std::fs::File::open(path) {
-            self.unreadable(path, &error);
+        if let Some(text) = self.text(path, OBJECT_LIMIT) {
+            let found = Found { spec, org, parts: parts.to_vec(), place: self.place(path) };
+            let start = if self.walk.marked { MARK.len_utf8() as u64 } else { 0 };
+            self.add(found, Vec::new(), Vec::new(), Body::OnDisk(Part::new(start, &text, None)));
+        }
+    }
+
+    fn object(&mut self, found: Found<'_>, content: Content<'_>) {
+        let Found { spec, ref place, .. } = found;
+        let (mut value, kept) = match content {
+            // Nothing to replace, and the syntax is checked: no need to make a value of it now.
+            Content::Json(start, text) if text.len() > KEEP_LIMIT && !interpolate::maybe(text) => {
+                return self.add(
+                    found,
+                    Vec::new(),
+                    Vec::new(),
+                    Body::OnDisk(Part::new(start, text, Some(Syntax::Json))),
+                );
+            }
+            Content::Json(start, text) => match Syntax::Json.parse(text, 0) {
+                Ok(value) => (value, Some((start, text, Syntax::Json))),
+                Err(Unreadable { message, .. }) => return self.problems.push(place.problem(message)),
+            },
+            Content::Yaml(text, value) => {
+                let start = if self.walk.marked { MARK.len_utf8() as u64 } else { 0 };
+                (value, Some((start, text, Syntax::Yaml)))
+            }
+            Content::Value(value) => (value, None),
+        };
+        if let Some(what) = resource(&value).filter(|_| spec.layout != Layout::Tree) {
+            let message = format!("this is a Kubernetes resource ({what}), which {} does not take", spec.name);
+            return self.problems.push(place.problem(message));
+        }
+        drop_schema(&mut value);
+        let id = id(&found);
+        let mut value = (spec.unwrap)(&id.name, value);
+        let replaced = self.resolver.replace(&mut value);
+        for (inner, reason) in replaced.missing {
+            let pointer = format!("{}{inner}", place.pointer);
+            let warning = self.missing == Missing::Warns;
+            self.problems.push(Problem {
+                pointer,
+                warning,
+                id: Some(id.clone()),
+                source: None,
+                ..place.problem(reason)
+            });
+        }
+        let body = match kept {
+            Some((start, text, syntax)) if text.len() > KEEP_LIMIT => {
+                Body::OnDisk(Part::new(start, text, Some(syntax)))
+            }
+            _ => Body::Text(value.to_string().into()),
+        };
+        self.add(found, replaced.masked, replaced.whole, body);
+    }
+
+    fn add(&mut self, found: Found<'_>, masked: Vec<String>, whole: Vec<String>, body: Body) {
+        if self.set.objects.len() == OBJECTS_LIMIT {
+            let message = format!("more than {OBJECTS_LIMIT} objects: divide them between several runs");
+            self.walk.stop(Problem::of_file(&found.place.file, message));
             return;
         }
-        let object = Object {
-            id: id(spec, org, parts),
-            file: self.shown(path),
-            parts: parts.to_vec(),
-            path: path.to_owned(),
-            masked: Vec::new(),
-            whole: Vec::new(),
-            pointer: String::new(),
-            body: Body::OnDisk,
-            unwrap: spec.unwrap,
-        };
-        self.add(object, (spec.layout == Layout::Lines).then_some(()).map(|()| ""));
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call site each for a file, a map entry and a single; all of it is the object's place"
-    )]
-    fn object(
-        &mut self,
-        path: &Path,
-        spec: KindSpec,
-        org: Option<&Arc<str>>,
-        parts: &[String],
-        pointer: &str,
-        mut value: Value,
-        length: usize,
-    ) {
-        drop_schema(&mut value);
-        let id = id(spec, org, parts);
-        let mut value = (spec.unwrap)(&id.name, value);
-        let replaced = interpolate(&mut value);
-        for (inner, reason) in replaced.missing {
-            let mut problem = Problem::of_file(self.shown(path), reason);
-            problem.pointer = format!("{pointer}{inner}");
-            problem.warning = self.missing == Missing::Warns;
-            problem.id = Some(id.clone());
-            self.problems.push(problem);
-        }
-        let body = if length > KEEP_LIMIT { Body::OnDisk } else { Body::Text(value.to_string().into()) };
-        let object = Object {
+        let id = id(&found);
+        let Found { spec, parts, place, .. } = found;
+        self.set.objects.push(Rc::new(Object {
             id,
-            file: self.shown(path),
-            parts: parts.to_vec(),
-            path: path.to_owned(),
-            masked: replaced.masked,
-            whole: replaced.whole,
-            pointer: pointer.to_owned(),
+            file: place.file,
+            parts,
+            path: place.path,
+            masked,
+            whole,
+            document: place.document,
+            pointer: place.pointer,
             body,
             unwrap: spec.unwrap,
-        };
-        self.add(object, Some(pointer));
+            resolver: self.resolver.clone(),
+        }));
     }
 
-    fn add(&mut self, object: Object, pointer: Option<&str>) {
-        let place = format!("{}{}", object.file, pointer.map(|pointer| format!(" {pointer}")).unwrap_or_default());
-        let place = place.trim_end().to_owned();
-        if let Some(first) = self.seen.get(&object.id).cloned() {
-            let message = format!("{} is declared twice: here and in {first}", object.id);
-            self.problems.push(Problem {
-                pointer: pointer.unwrap_or_default().to_owned(),
-                ..Problem::of_file(&object.file, message)
-            });
-        } else {
-            self.seen.insert(object.id.clone(), place);
-            self.set.objects.push(Rc::new(object));
+    /// Adds an object that is declared by something else than a file of its kind.
+    pub(super) fn declare(&mut self, object: Declared) {
+        let Declared { org, kind, name, body, place } = object;
+        let spec = self.spec(kind);
+        if let Some(name) = self.name(&place, name) {
+            let parts =
+                if spec.layout == Layout::Tree { name.split('/').map(str::to_owned).collect() } else { vec![name] };
+            self.object(Found { spec, org: org.as_ref(), parts, place }, Content::Value(body));
         }
     }
 
-    /// Reads and parses one file; what is wrong is noted with line and column.
-    fn parse(&mut self, path: &Path, limit: u64) -> Option<(String, Value)> {
-        let text = match read_text(path, limit) {
-            Ok(text) => text,
-            Err(error) => {
-                self.problem(path, error);
-                return None;
-            }
-        };
-        let mut value: Value = match serde_json::from_str(&text) {
-            Ok(value) => value,
-            Err(error) => {
-                let at = Some((error.line(), error.column()));
-                let message = error.to_string();
-                let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-                let message = if text.trim().is_empty() { "the file is empty" } else { message };
-                self.problems.push(Problem { at, ..Problem::of_file(self.shown(path), message) });
-                return None;
-            }
-        };
-        let twice = duplicates(&text);
-        for (pointer, at) in &twice {
-            let problem = Problem::of_file(self.shown(path), "this key stands twice in its object");
-            self.problems.push(Problem { at: Some(*at), pointer: pointer.clone(), ..problem });
-        }
-        if !twice.is_empty() {
-            return None;
-        }
-        drop_schema(&mut value);
-        Some((text, value))
+    pub(super) fn foreign_file(&mut self, kind: &str, org: Option<&Arc<str>>, file: &File, parts: &[String]) {
+        let spec = self.spec(kind);
+        self.whole(&file.path, spec, org, parts);
     }
 
-    fn entries(&mut self, folder: &Path) -> Vec<Entry> {
-        let read = match std::fs::read_dir(folder) {
-            Ok(read) => read,
-            Err(error) => {
-                self.unreadable(folder, &error);
-                return Vec::new();
-            }
-        };
-        let mut entries = Vec::new();
-        for entry in read {
-            let path = match entry {
-                Ok(entry) => entry.path(),
-                Err(error) => {
-                    self.unreadable(folder, &error);
-                    continue;
-                }
-            };
-            let Some(name) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else {
-                self.problem(&path, "the file's name is not valid UTF-8: percent-encode it");
-                continue;
-            };
-            if name.starts_with('.') {
-                continue;
-            }
-            // Follows links: a ConfigMap's files are links through `..data`.
-            match std::fs::metadata(&path) {
-                Ok(data) => entries.push(Entry { folder: data.is_dir(), path, name }),
-                Err(error) => self.unreadable(&path, &error),
-            }
+    pub(super) fn tree_folder(&mut self, kind: &str, org: Option<&Arc<str>>, parts: &[String]) {
+        let spec = self.spec(kind);
+        if spec.layout == Layout::Tree {
+            self.set.folders.push((org.cloned(), spec.name, parts.to_vec()));
         }
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        entries
     }
 
-    fn only_json(&mut self, path: &Path, spec: KindSpec) {
-        let wanted = if spec.layout == Layout::Lines { "only .jsonl files, one record a line" } else { "only JSON" };
-        self.problem(path, format!("{} takes {wanted}: convert or remove this file", spec.name));
+    fn spec(&self, kind: &str) -> KindSpec {
+        let found = self.specs.iter().find(|spec| spec.name == kind);
+        *found.expect("a service declares objects of its own kinds")
+    }
+
+    fn folder_for_file(&mut self, path: &Path) {
+        let text = "is a folder where a file is wanted: is the mount's source there? \
+                    (a container engine makes an empty folder in the place of a missing file)";
+        self.problem(path, text);
+    }
+
+    fn not_read(&mut self, path: &Path, spec: KindSpec, ending: &str) {
+        let wanted = match spec.layout {
+            Layout::Lines => ".jsonl files, one record a line",
+            _ => "JSON and YAML (.json, .yaml, .yml)",
+        };
+        self.problem(path, format!("{} takes {wanted}, not .{ending}: convert or remove this file", spec.name));
     }
 
     fn problem(&mut self, path: &Path, message: impl Into<String>) {
         self.problems.push(Problem::of_file(self.shown(path), message));
     }
 
-    fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
-        // The sentence has the whole path: before it, the path of the folder itself would only be said twice.
-        let file = if path == self.root { String::new() } else { self.shown(path) };
-        self.problems.push(Problem::of_file(file, cannot_read(path, error)));
+    fn place(&self, path: &Path) -> Place {
+        Place { file: self.shown(path), path: path.to_owned(), ..Place::default() }
     }
 
     fn shown(&self, path: &Path) -> String {
@@ -329,11 +430,23 @@ impl Loader<'_> {
     }
 }
 
-fn id(spec: KindSpec, org: Option<&Arc<str>>, parts: &[String]) -> ObjectId {
-    let name = match spec.layout {
-        Layout::Tree => parts.join("/"),
-        Layout::Single => spec.name.to_owned(),
-        Layout::Objects | Layout::Lines | Layout::Orgs => parts.last().cloned().unwrap_or_default(),
+/// Endings that hold data, in this project or in others: a file of such a name is never passed over in silence.
+fn is_data(ending: &str) -> bool {
+    matches!(ending, "json" | "yaml" | "yml" | "jsonl" | "jsonc" | "json5" | "toml")
+}
+
+/// What a body is if it is a resource of Kubernetes and none of Grafana's, which has the same envelope.
+fn resource(value: &Value) -> Option<String> {
+    let (version, kind) = (value.get("apiVersion")?.as_str()?, value.get("kind")?.as_str()?);
+    let foreign = value.get("metadata").is_some() && !version.contains("grafana.app");
+    foreign.then(|| format!("{version} {kind}"))
+}
+
+fn id(found: &Found<'_>) -> ObjectId {
+    let name = match found.spec.layout {
+        Layout::Tree => found.parts.join("/"),
+        Layout::Single => found.spec.name.to_owned(),
+        Layout::Objects | Layout::Lines | Layout::Orgs => found.parts.last().cloned().unwrap_or_default(),
     };
-    ObjectId { org: org.cloned(), kind: spec.name, name }
+    ObjectId { org: found.org.cloned(), kind: found.spec.name, name }
 }

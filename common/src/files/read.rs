@@ -1,7 +1,8 @@
 //! Reading files from outside: regular files only, never more than a limit, in one step. Knows nothing of what is in them.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -35,6 +36,16 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, String> {
     Ok(text)
 }
 
+/// Reads a part of a text file.
+pub(super) fn read_part(path: &Path, part: &Range<u64>) -> Result<String, String> {
+    let (mut file, _) = open(path)?;
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(part.start))
+        .and_then(|_| file.take(part.end - part.start).read_to_end(&mut bytes))
+        .map_err(|error| cannot_read(path, &error))?;
+    utf8(path, bytes)
+}
+
 /// Reads a secret from a file: one trailing newline is dropped, an empty file is an error.
 pub fn read_secret(path: &Path) -> Result<String, String> {
     let mut text = read_text(path, SECRET_LIMIT)?;
@@ -48,7 +59,7 @@ pub fn read_secret(path: &Path) -> Result<String, String> {
 }
 
 /// What some programs write before a text to say that it is UTF-8.
-const MARK: char = '\u{feff}';
+pub(super) const MARK: char = '\u{feff}';
 
 fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| format!("{} is not valid UTF-8: {}", path.display(), error.utf8_error()))
@@ -116,6 +127,7 @@ mod tests {
         std::fs::write(&file, "\u{feff}ab").expect("write");
         assert_eq!(read_text(&file, 5).as_deref(), Ok("ab"));
         assert!(read_text(&file, 4).expect_err("too long").ends_with("has more than the 4 bytes that are read"));
+        assert_eq!(read_part(&file, &(4..5)).as_deref(), Ok("b"));
         // Files of the kernel say that they are empty.
         assert!(read_bytes(Path::new("/proc/self/maps"), 10).expect_err("longer").contains("more than the 10 bytes"));
         std::fs::write(&file, "\u{feff}pass\r\n").expect("write");

@@ -267,7 +267,10 @@ impl Work {
     fn read(&self, service: &mut dyn Service) -> Result<(Rc<Set>, Vec<Box<dyn AnyKind>>), Ended> {
         let common = &self.context.common;
         let missing = if self.context.offline { Missing::Warns } else { Missing::Fails };
-        let (set, mut problems) = files::load(&common.config_dir, self.app.kinds, missing);
+        let (set, mut problems) = files::load(&common.config_dir, self.app.kinds, &service.foreign(), missing);
+        for note in &set.notes {
+            log::info!(detail:% = note; "files");
+        }
         let set = Rc::new(set);
         let unreadable = problems.iter().any(|problem| !problem.warning);
         if set.all().is_empty() && set.folders.is_empty() && set.orgs.is_empty() && !unreadable {
@@ -276,6 +279,7 @@ impl Work {
         }
         let kinds = service.kinds(&set);
         problems.extend(kinds.iter().flat_map(|kind| kind.check()));
+        files::locate(&mut problems);
         let mut errors = Vec::new();
         for problem in &problems {
             if problem.warning && (!common.strict || self.context.offline) {
