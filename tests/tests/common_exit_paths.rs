@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use kit::fixture::{cluster, data_source, grafana, grafana_init, last_line, os_init, records_only};
+use kit::fixture::{cluster, cluster_failing, data_source, grafana, grafana_init, last_line, os_init, records_only};
 use kit::grafana::{Effect, Fault};
 use kit::sandbox::{Run, Sandbox, Signal};
 use kit::schema::violations;
@@ -26,6 +26,7 @@ const AUTH: End = ("auth", 1, 77);
 const REJECTED: End = ("rejected", 1, 65);
 const DRIFT: End = ("drift", 1, 65);
 const TIMEOUT: End = ("timeout", 1, 75);
+const UNAVAILABLE: End = ("unavailable", 1, 75);
 const INTERNAL: End = ("internal", 1, 1);
 
 /// Runs it with either kind of codes, from the same state of the server, and checks everything that tells how a run ended.
@@ -201,6 +202,53 @@ fn timeout() {
     server.fault(Fault::on("GET", "/api/datasources", Effect::Delay(Duration::from_secs(30))));
     let make = || grafana_init(&server.url()).env("APPLY_TIMEOUT", "500ms");
     ends(make, &["apply"], TIMEOUT, "APPLY_TIMEOUT");
+}
+
+/// What may pass is never called final, wherever it is met: in a list, in a write.
+#[test]
+fn unavailable() {
+    let busy = || Some(Answer::json(503, &json!({"error": {"type": "x", "reason": "node is closing"}})));
+    for method in ["GET", "PUT"] {
+        let server = cluster_failing(move |request, _| {
+            (request.method == method && request.path().starts_with("/_component_template")).then(busy).flatten()
+        });
+        ends(|| os_init(&server.url()).env("MAX_RETRIES", "1"), &["apply"], UNAVAILABLE, "node is closing");
+    }
+}
+
+/// One request goes out at most `MAX_RETRIES` + 1 times, whoever repeats it, and each repetition is counted.
+#[test]
+fn max_retries_is_how_often_one_request_is_sent_again() {
+    for retries in 0..=3 {
+        for status in [503, 429] {
+            let server = cluster_failing(move |request, _| {
+                let put = request.method == "PUT";
+                put.then(|| Answer::json(status, &json!({"error": {"type": "x", "reason": "busy"}})))
+            });
+            let run = os_init(&server.url()).env("MAX_RETRIES", retries.to_string()).run(&["apply"]);
+            run.expect_code(1);
+            assert_eq!(server.writes().len(), retries + 1, "{run}");
+            assert_eq!((run.count("retries"), run.count("writes")), (retries as u64, retries as u64 + 1), "{run}");
+        }
+    }
+}
+
+/// A write that may have been done goes out again only on a plan that was just made.
+#[test]
+fn no_write_goes_out_on_a_plan_that_could_not_be_renewed() {
+    let server = cluster_failing(|request, before| {
+        let list = request.method == "GET" && request.path() == "/_component_template";
+        let bad = (list && (2..6).contains(&before)) || (request.method == "PUT" && before == 0);
+        bad.then(|| Answer::json(503, &json!({"error": {"type": "x", "reason": "busy"}})))
+    });
+    let run = os_init(&server.url()).env("MAX_RETRIES", "1").run(&["apply"]);
+    let log: Vec<String> =
+        server.log().iter().map(|request| format!("{} {}", request.method, request.path())).collect();
+    let writes: Vec<usize> = (0..log.len()).filter(|index| log[*index].starts_with("PUT")).collect();
+    for pair in writes.windows(2) {
+        let good = log[pair[0]..pair[1]].iter().filter(|line| *line == "GET /_component_template").count();
+        assert!(good >= 2, "a list that was answered stands between two writes: {log:?}\n{run}");
+    }
 }
 
 /// Sends the signal once the condition holds, and checks that the run is gone within a second, with everything said.
