@@ -52,7 +52,8 @@ pub const OBJECT_LIMIT: u64 = 10 * 1024 * 1024;
 pub const LIST_LIMIT: u64 = 64 * 1024 * 1024;
 /// The longest answer to a probe.
 pub const PROBE_LIMIT: u64 = 64 * 1024;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Shorter than a probe, so that a host that drops packets is told from one that accepts and says nothing.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// A client of one server (or of several equal ones).
 pub struct Client {

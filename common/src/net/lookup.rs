@@ -2,13 +2,14 @@
 //!
 //! `getaddrinfo` cannot be interrupted and blocks 5 s (musl) to 10 s (glibc) per try when the upstream server is out of reach,
 //! which is what a container without network, or a service that has no container yet, looks like. So each look-up runs on a
-//! thread of its own; whoever waits for a name takes the answer of whichever look-up of it ends first.
+//! thread of its own, and nobody waits for it longer than allowed.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::net::retry::Deadline;
@@ -36,10 +37,6 @@ impl fmt::Display for ConnectError {
 
 impl std::error::Error for ConnectError {}
 
-/// A blocked look-up of the same name is joined by another one after this long.
-const OVERLAP: Duration = Duration::from_secs(1);
-/// No more look-up threads than this at a time, all names together.
-const THREADS: usize = 16;
 /// An answer is good for this long: one run asks for the same name with each request.
 const FRESH: Duration = Duration::from_secs(5);
 /// Nobody waits longer than this for a name while others might be tried.
@@ -47,23 +44,8 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 
 type Answer = Result<Vec<IpAddr>, String>;
 
-#[derive(Default)]
-struct Lookups {
-    running: usize,
-    names: HashMap<String, Name>,
-}
-
-#[derive(Default)]
-struct Name {
-    started: Option<Instant>,
-    running: usize,
-    answer: Option<(Instant, Answer)>,
-}
-
-fn lookups() -> &'static (Mutex<Lookups>, Condvar) {
-    static LOOKUPS: OnceLock<(Mutex<Lookups>, Condvar)> = OnceLock::new();
-    LOOKUPS.get_or_init(Default::default)
-}
+/// Good answers, by name.
+static KNOWN: Mutex<BTreeMap<String, (Instant, Vec<IpAddr>)>> = Mutex::new(BTreeMap::new());
 
 /// The addresses of a host, within the time given.
 pub fn resolve(host: &str, port: u16, limit: Duration) -> Result<Vec<SocketAddr>, ConnectError> {
@@ -82,47 +64,31 @@ fn system_lookup(host: &str) -> Answer {
     }
 }
 
+/// A bad answer is never kept: the container may come up at any moment. A look-up that nobody waits for any more ends by itself, in the 5
+/// to 10 s that the C library gives it.
 fn resolve_with(host: &str, limit: Duration, look_up: fn(&str) -> Answer) -> Result<Vec<IpAddr>, ConnectError> {
-    let deadline = Deadline::after(limit);
-    let asked = Instant::now();
-    let (state, changed) = lookups();
-    let mut all = state.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        let running = all.running;
-        let name = all.names.entry(host.to_owned()).or_default();
-        // A bad answer counts only if it came after the question: the container may have come up since.
-        match &name.answer {
-            Some((at, Ok(ips))) if at.elapsed() < FRESH && !ips.is_empty() => return Ok(ips.clone()),
-            Some((at, Ok(_))) if *at >= asked => return Err(ConnectError::Lookup(format!("{host} has no address"))),
-            Some((at, Err(error))) if *at >= asked => {
-                return Err(ConnectError::Lookup(format!("cannot look up {host}: {error}")));
-            }
-            _ => {}
-        }
-        if name.running == 0 || name.started.is_some_and(|at| at.elapsed() >= OVERLAP) && running < THREADS {
-            name.started = Some(Instant::now());
-            name.running += 1;
-            all.running += 1;
-            let host = host.to_owned();
-            std::thread::spawn(move || look_up_on_this_thread(&host, look_up));
-        }
-        if deadline.passed() {
-            return Err(ConnectError::Lookup(format!("cannot look up {host}: the name server does not answer")));
-        }
-        let rest = deadline.left().min(OVERLAP);
-        all = changed.wait_timeout(all, rest).unwrap_or_else(PoisonError::into_inner).0;
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned();
+    if let Some((_, ips)) = known.filter(|(at, _)| at.elapsed() < FRESH) {
+        return Ok(ips);
     }
-}
-
-fn look_up_on_this_thread(host: &str, look_up: fn(&str) -> Answer) {
-    let answer = look_up(host);
-    let (state, changed) = lookups();
-    let mut all = state.lock().unwrap_or_else(PoisonError::into_inner);
-    all.running -= 1;
-    let name = all.names.entry(host.to_owned()).or_default();
-    name.running -= 1;
-    name.answer = Some((Instant::now(), answer));
-    changed.notify_all();
+    let cannot = |why: &str| ConnectError::Lookup(format!("cannot look up {host}: {why}"));
+    let (sender, receiver) = channel();
+    let name = host.to_owned();
+    let work = move || {
+        // Fails if nobody waits any more.
+        let _ = sender.send(look_up(&name));
+    };
+    std::thread::Builder::new().name("lookup".into()).spawn(work).map_err(|error| cannot(&error.to_string()))?;
+    match receiver.recv_timeout(limit) {
+        Ok(Ok(ips)) if ips.is_empty() => Err(cannot("it has no address")),
+        Ok(Ok(ips)) => {
+            let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+            known.insert(host.to_owned(), (Instant::now(), ips.clone()));
+            Ok(ips)
+        }
+        Ok(Err(error)) => Err(cannot(&error)),
+        Err(_) => Err(cannot("the name server does not answer")),
+    }
 }
 
 /// Connects to the first of the addresses that answers, sharing the time among them.
@@ -175,9 +141,7 @@ mod tests {
 
     #[test]
     fn a_black_holed_look_up_costs_no_more_than_the_limit() {
-        static STARTED: AtomicUsize = AtomicUsize::new(0);
         fn stuck(_: &str) -> Answer {
-            STARTED.fetch_add(1, Ordering::SeqCst);
             std::thread::park_timeout(Duration::from_secs(5));
             Err("late".into())
         }
@@ -187,7 +151,6 @@ mod tests {
             assert!(error.to_string().contains("does not answer"), "{error}");
         }
         assert!(before.elapsed() < Duration::from_secs(4), "{:?}", before.elapsed());
-        assert_eq!(STARTED.load(Ordering::SeqCst), 1, "a blocked look-up is shared until it is a second old");
     }
 
     #[test]
