@@ -16,6 +16,10 @@ pub(super) struct Duplicate {
 impl Duplicate {
     /// More than these of one file help nobody.
     pub(super) const MOST: usize = 1000;
+
+    pub(super) fn sentence(&self) -> String {
+        format!("this key stands twice in its object, first in line {}", self.first.0)
+    }
 }
 
 /// Turns offsets that only grow into places, each part of the text counted once.

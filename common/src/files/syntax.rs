@@ -53,6 +53,22 @@ impl Syntax {
         }
     }
 
+    /// Each document of a text, as a file's is read; the error names line, column and pointer.
+    ///
+    /// ```
+    /// use common::files::Syntax;
+    /// assert_eq!(Syntax::Yaml.values("a: yes\n---\n- 1\n"), Ok(vec![serde_json::json!({"a": "yes"}), serde_json::json!([1])]));
+    /// assert_eq!(Syntax::Yaml.values("a: 1\na: 2\n"), Err("2:1 /a: this key stands twice in its object, first in line 1".to_owned()));
+    /// ```
+    pub fn values(self, text: &str) -> Result<Vec<Value>, String> {
+        let documents =
+            self.documents(text).map_err(|Unreadable { at, message }| format!("{}:{}: {message}", at.0, at.1))?;
+        match documents.iter().find_map(|document| document.duplicates.first()) {
+            Some(twice) => Err(format!("{}:{} {}: {}", twice.again.0, twice.again.1, twice.pointer, twice.sentence())),
+            None => Ok(documents.into_iter().map(|document| document.value).collect()),
+        }
+    }
+
     /// One document of a text that was read before.
     pub(super) fn parse(self, text: &str, document: usize) -> Result<Value, Unreadable> {
         match self {

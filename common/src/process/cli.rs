@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 
-use crate::files::nearest;
+use crate::files::{Syntax, nearest};
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct Args {
     pub config: Option<PathBuf>,
     /// `--kind`, each.
     pub kinds: Vec<String>,
+    /// `--format`: what `export` writes.
+    pub format: Syntax,
     /// `--log-format`.
     pub log_format: Option<String>,
     /// `--log-level`.
@@ -61,12 +63,20 @@ pub struct Args {
 }
 
 const COMMANDS: [&str; 6] = ["apply", "plan", "validate", "wait", "healthcheck", "export"];
-const OPTIONS: [&str; 6] = ["--config", "--help", "--version", "--log-format", "--log-level", "--kind"];
+const OPTIONS: [&str; 7] = ["--config", "--help", "--version", "--log-format", "--log-level", "--kind", "--format"];
 
 /// Takes the command line apart; the error is one sentence.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, String> {
     let mut parser = lexopt::Parser::from_args(args);
-    let mut args = Args { command: Command::Apply, config: None, kinds: Vec::new(), log_format: None, log_level: None };
+    let mut args = Args {
+        command: Command::Apply,
+        config: None,
+        kinds: Vec::new(),
+        format: Syntax::Json,
+        log_format: None,
+        log_level: None,
+    };
+    let mut format = None;
     let mut word: Option<String> = None;
     let mut folder: Option<PathBuf> = None;
     let mut special = None;
@@ -78,6 +88,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, String> {
             Long("version") | Short('V') => special = special.or(Some(Command::Version)),
             Long("config") => args.config = Some(parser.value().map_err(|error| error.to_string())?.into()),
             Long("kind") => args.kinds.push(text(&mut parser)?),
+            Long("format") => {
+                let word = text(&mut parser)?;
+                format = Some(match word.as_str() {
+                    "json" => Syntax::Json,
+                    "yaml" => Syntax::Yaml,
+                    _ => return Err(unknown("format", &word, &["json", "yaml"])),
+                });
+            }
             Long("log-format") => args.log_format = Some(text(&mut parser)?),
             Long("log-level") => args.log_level = Some(text(&mut parser)?),
             Value(value) if word.is_none() => {
@@ -103,6 +121,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, String> {
         (None, Some(_), Some(folder)) => Command::Export(folder),
         (None, Some(_), None) => return Err("export needs the folder to write to: export DIR".into()),
     };
+    if format.is_some() && !matches!(args.command, Command::Export(_)) {
+        return Err("--format goes with export; the log's is --log-format".into());
+    }
+    args.format = format.unwrap_or(Syntax::Json);
     if !args.kinds.is_empty() && !matches!(args.command, Command::Export(_)) {
         return Err("--kind goes with export".into());
     }
@@ -143,5 +165,11 @@ mod tests {
         assert_eq!(parsed(&["--confg", "x"]).expect_err("typo"), "unknown option \"--confg\": did you mean --config?");
         assert!(parsed(&["plan", "extra"]).is_err());
         assert!(parsed(&["plan", "--kind", "x"]).is_err());
+        assert!(parsed(&["plan", "--format", "yaml"]).is_err());
+        assert_eq!(
+            parsed(&["export", "out", "--format", "yml"]).expect_err("typo"),
+            "unknown format \"yml\": did you mean yaml?"
+        );
+        assert_eq!(parsed(&["export", "out", "--format=yaml"]).map(|args| args.format), Ok(Syntax::Yaml));
     }
 }

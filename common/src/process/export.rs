@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::engine::kind::AnyKind;
+use crate::engine::kind::{AnyKind, Exported};
 use crate::engine::run::Ended;
-use crate::files::encode;
+use crate::files::{Syntax, encode, yaml};
 use crate::output;
 use crate::process::exit::Reason;
 
@@ -24,7 +24,7 @@ pub fn check_folder(folder: &Path) -> Result<(), String> {
 }
 
 /// Exports the kinds named, or all but `indices`, which only data would make worth having.
-pub fn run(kinds: &mut [Box<dyn AnyKind>], only: &[String], folder: &Path) -> Ended {
+pub fn run(kinds: &mut [Box<dyn AnyKind>], only: &[String], folder: &Path, syntax: Syntax) -> Ended {
     let mut placeholders = BTreeSet::new();
     let mut files = 0;
     for kind in kinds {
@@ -40,6 +40,7 @@ pub fn run(kinds: &mut [Box<dyn AnyKind>], only: &[String], folder: &Path) -> En
             }
         };
         for object in exported {
+            let object = in_syntax(object, syntax);
             let encoded: Vec<String> = object.path.iter().map(|part| encode(part)).collect();
             let path = encoded.iter().fold(folder.to_owned(), |path, part| path.join(part));
             let parent = path.parent().unwrap_or(folder);
@@ -55,6 +56,19 @@ pub fn run(kinds: &mut [Box<dyn AnyKind>], only: &[String], folder: &Path) -> En
     let lines: String = placeholders.iter().map(|name| format!("{name}\n")).collect();
     let _ = output::print(&lines);
     (Reason::Ok, None)
+}
+
+/// The same object in the language wanted. Lines (`.jsonl`) stay as they are.
+fn in_syntax(mut object: Exported, syntax: Syntax) -> Exported {
+    if syntax == Syntax::Yaml
+        && let Some(file) = object.path.last_mut()
+        && let Some(stem) = file.strip_suffix(".json")
+        && let Ok(value) = serde_json::from_str(&object.text)
+    {
+        object.text = yaml::write(&value);
+        *file = format!("{stem}.yaml");
+    }
+    object
 }
 
 /// The environment variable that stands for a secret: `<KIND>_<NAME>_<FIELD>` in capitals.
@@ -73,6 +87,16 @@ mod tests {
     #[test]
     fn placeholders_are_variable_names() {
         assert_eq!(placeholder("users", "app-1", "password"), "USERS_APP_1_PASSWORD");
+    }
+
+    #[test]
+    fn an_export_in_yaml_is_what_the_loader_reads() {
+        let path = vec!["topics".to_owned(), "a.json".to_owned()];
+        let object = Exported { path, text: "{\"a\": \"yes\", \"b\": [1]}\n".into(), placeholders: Vec::new() };
+        assert_eq!(in_syntax(object.clone(), Syntax::Json).path, object.path);
+        let yaml = in_syntax(object.clone(), Syntax::Yaml);
+        assert_eq!((yaml.path[1].as_str(), yaml.text.as_str()), ("a.yaml", "a: \"yes\"\nb:\n  - 1\n"));
+        assert_eq!(Syntax::Yaml.values(&yaml.text), Syntax::Json.values(&object.text));
     }
 
     #[test]

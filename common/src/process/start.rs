@@ -329,7 +329,7 @@ impl Work {
             return ended;
         }
         match service.export_kinds() {
-            Ok(mut kinds) => export::run(&mut kinds, &self.args.kinds, folder),
+            Ok(mut kinds) => export::run(&mut kinds, &self.args.kinds, folder, self.args.format),
             Err(failure) => (failure.class.into(), Some(failure.message)),
         }
     }
@@ -381,10 +381,10 @@ Commands:
   validate        check the files alone, without a connection
   wait            wait until the server is ready
   healthcheck     probe once
-  export DIR      write what the server holds as files (--kind K, repeatable, for some kinds only)
+  export DIR      write what the server holds as files (--kind K, repeatable, for some kinds only; --format yaml)
 
 Options:
-  --config DIR    the folder of files (CONFIG_DIR, default /config)
+  --config DIR    the folder of files, or one file such as topics.yaml (CONFIG_DIR, default /config)
   --log-format F  json, logfmt or text (LOG_FORMAT; default: text on a terminal, else json)
   --log-level L   error, warn, info, debug or trace (LOG_LEVEL, default info)
   --help, --version

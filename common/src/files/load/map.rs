@@ -145,10 +145,9 @@ impl Loader<'_> {
     }
 
     fn twice(&mut self, place: &Place, duplicates: &[Duplicate]) {
-        for Duplicate { pointer, first: (line, _), again } in duplicates {
-            let message = format!("this key stands twice in its object, first in line {line}");
-            let problem = Problem::of_file(&place.file, message);
-            self.problems.push(Problem { at: Some(*again), pointer: pointer.clone(), ..problem });
+        for twice in duplicates {
+            let problem = Problem::of_file(&place.file, twice.sentence());
+            self.problems.push(Problem { at: Some(twice.again), pointer: twice.pointer.clone(), ..problem });
         }
     }
 
