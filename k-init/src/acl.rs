@@ -15,8 +15,8 @@ use kafka_protocol::messages::create_acls_request::AclCreation;
 use kafka_protocol::messages::{CreateAclsRequest, DescribeAclsRequest};
 
 use crate::cluster::{Cluster, Node, repeat};
-use crate::error::{self, code};
-use crate::resource::{Answered, Batch, CLUSTER, Resource, declared};
+use crate::error::{self, Code};
+use crate::resource::{Answered, Batch, CLUSTER, Mode, Resource, declared};
 use crate::wire;
 
 mod binding;
@@ -46,9 +46,8 @@ fn want(object: &Object) -> Result<Want, Vec<Problem>> {
     let rules: Vec<Rule> = object.typed().map_err(|problem| vec![problem])?;
     let mut problems = Vec::new();
     let principal = object.id.name.clone();
-    let named = principal.split_once(':').is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty());
-    if !named {
-        problems.push(object.problem("", "the name is the principal, with its type: User:app"));
+    if let Err(text) = binding::principal(&principal) {
+        problems.push(object.problem("", text));
     }
     let mut bindings = BTreeMap::new();
     for (index, rule) in rules.iter().enumerate() {
@@ -61,9 +60,16 @@ fn want(object: &Object) -> Result<Want, Vec<Problem>> {
     if problems.is_empty() { Ok(Want { principal, bindings }) } else { Err(problems) }
 }
 
+/// The bindings that are not there, each with its place in the file.
+fn missing<'w>(
+    want: &'w BTreeMap<Binding, String>,
+    held: &BTreeSet<Binding>,
+) -> impl Iterator<Item = (&'w Binding, &'w String)> {
+    want.iter().filter(|(binding, _)| !held.contains(binding))
+}
+
 fn compared(want: &BTreeMap<Binding, String>, held: &BTreeSet<Binding>) -> Change {
-    let missing = want.iter().filter(|(binding, _)| !held.contains(binding));
-    let differences: Vec<Difference> = missing
+    let differences: Vec<Difference> = missing(want, held)
         .map(|(binding, at)| Difference::new(at.clone(), Shown::Absent, Shown::text(&binding.to_string())))
         .collect();
     let action = match (differences.is_empty(), held.is_empty()) {
@@ -81,7 +87,11 @@ fn compared(want: &BTreeMap<Binding, String>, held: &BTreeSet<Binding>) -> Chang
 }
 
 impl Resource for Acls {
-    fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned>, Failure> {
+    type Step = Vec<(String, AclCreation)>;
+
+    const VALIDATES: bool = false;
+
+    fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned<Self::Step>>, Failure> {
         let mut wants: Vec<&Want> = self.0.iter().collect();
         wants.retain(|want| only.is_none_or(|only| only.contains(&want.principal)));
         let principal = match wants.as_slice() {
@@ -91,22 +101,24 @@ impl Resource for Acls {
         let held = describe(node, principal)?;
         let empty = BTreeSet::new();
         let planned = wants.into_iter().map(|want| {
-            let change = compared(&want.bindings, held.get(&want.principal).unwrap_or(&empty));
-            Planned::new(ObjectId::new(KIND, &want.principal), Ok(change))
+            let held = held.get(&want.principal).unwrap_or(&empty);
+            let change = compared(&want.bindings, held);
+            Planned::new(ObjectId::new(KIND, &want.principal), Ok(change)).with_step(|_| {
+                let missing = missing(&want.bindings, held).map(|(binding, _)| {
+                    let what = format!("cannot add {binding} for {}", want.principal);
+                    (what, creation(&want.principal, binding))
+                });
+                Ok(missing.collect())
+            })
         });
         Ok(planned.collect())
     }
 
-    fn write(&mut self, cluster: &mut Cluster, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
+    fn send(&self, cluster: &mut Cluster, todo: &[&Self::Step], _: Mode) -> Vec<Result<(), Failure>> {
         let mut batch = Batch::new("Alter");
-        for (index, planned) in todo.iter().enumerate() {
-            let want = self.0.iter().find(|want| want.principal == planned.id.name);
-            let (Ok(change), Some(want)) = (&planned.verdict, want) else { continue };
-            let missing: Vec<&Shown> = change.differences.iter().map(|difference| &difference.to).collect();
-            for binding in want.bindings.keys().filter(|binding| missing.contains(&&Shown::text(&binding.to_string())))
-            {
-                let what = format!("cannot add {binding} for {}", want.principal);
-                batch.push(index, CLUSTER, what, creation(&want.principal, binding));
+        for (index, bindings) in todo.iter().enumerate() {
+            for (what, creation) in *bindings {
+                batch.push((index, 1), CLUSTER, what.clone(), creation.clone());
             }
         }
         let mut results = vec![Ok(()); todo.len()];
@@ -118,7 +130,7 @@ impl Resource for Acls {
         let held = match describe(&mut cluster.main, None) {
             Ok(held) => held,
             // Without an authorizer there is nothing to export.
-            Err(failure) if failure.message.contains("SECURITY_DISABLED") => return Ok(Vec::new()),
+            Err(failure) if failure.is("SECURITY_DISABLED") => return Ok(Vec::new()),
             Err(failure) => return Err(failure),
         };
         let exported = held.into_iter().map(|(principal, bindings)| {
@@ -142,8 +154,9 @@ fn creation(principal: &str, binding: &Binding) -> AclCreation {
 
 fn create(cluster: &mut Cluster, creations: &[AclCreation]) -> Result<Vec<Answered>, Failure> {
     let request = CreateAclsRequest::default().with_creations(creations.to_vec());
-    let answer = cluster
-        .administer(&request, |answer| answer.results.iter().any(|one| one.error_code == code::NOT_CONTROLLER))?;
+    let answer = cluster.administer(&request, |answer| {
+        answer.results.iter().any(|one| error::is(one.error_code, Code::NotController))
+    })?;
     // The answers stand in the order of the questions.
     Ok(answer.results.iter().map(|one| Answered::new(one.error_code, one.error_message.as_ref())).collect())
 }
@@ -160,13 +173,13 @@ fn describe(node: &mut Node, principal: Option<&str>) -> Result<BTreeMap<String,
         .with_operation(ANY)
         .with_permission_type(ANY);
     let link = node.link.clone();
-    let answer = repeat(&link, || {
+    let answer = repeat(&link, "the bindings", || {
         let answer = node.ask(&request)?;
-        match answer.error_code {
-            code::NONE => Ok(answer),
-            code::CLUSTER_DENIED => Err(error::denied("Describe", CLUSTER)),
-            code::SECURITY_DISABLED => Err(error::failure("cannot read acls", code::SECURITY_DISABLED, None)),
-            other => Err(error::failure("cannot read acls", other, answer.error_message.as_deref())),
+        match error::of(answer.error_code) {
+            None => Ok(answer),
+            Some(Code::ClusterAuthorizationFailed) => Err(error::denied("Describe", CLUSTER)),
+            Some(Code::SecurityDisabled) => Err(error::failure("cannot read acls", Code::SecurityDisabled, None)),
+            Some(other) => Err(error::failure("cannot read acls", other, answer.error_message.as_deref())),
         }
     })?;
     let mut found: BTreeMap<String, BTreeSet<Binding>> = BTreeMap::new();
@@ -258,11 +271,32 @@ mod tests {
         );
         let star = json!({"resource": {"type": "topic", "name": "*", "patternType": "prefix"}, "operation": "Read"});
         assert!(refused(star).contains("literal"));
+        let orders = json!({"resource": {"type": "topic", "name": "orders-*"}, "operation": "Read"});
+        assert!(refused(orders).contains(r#""name": "orders-" with "patternType": "prefix""#));
+        for (host, part) in [("10.0.0.0/8", "no range"), ("app.example", "no name"), ("::1", "as 0:0:0:0:0:0:0:1")] {
+            let rule = json!({"resource": {"type": "topic", "name": "t"}, "operation": "Read", "host": host});
+            assert!(refused(rule).contains(part), "{host}");
+        }
         assert!(
             refused(json!({"resource": {"type": "topic", "name": "t"}, "operation": "read"}))
                 .contains("unknown variant")
         );
         assert!(bindings(json!([{"resource": {"type": "group", "name": "*"}, "operation": "All"}])).is_ok());
+    }
+
+    #[test]
+    fn principals_that_are_nobody_are_refused() {
+        for good in ["User:app", "User:*", "User:CN=a b,O=c", "Group:ops"] {
+            assert_eq!(binding::principal(good), Ok(()), "{good}");
+        }
+        for (wrong, meant) in [("user:x", "User:x"), ("User: x", "User:x"), ("User:x ", "User:x"), ("USER:x", "User:x")]
+        {
+            assert!(
+                binding::principal(wrong).is_err_and(|text| text.contains(&format!("was {meant} meant"))),
+                "{wrong}"
+            );
+        }
+        assert!(binding::principal("app").is_err());
     }
 
     #[test]

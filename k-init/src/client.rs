@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
 };
 use rustls::ClientConfig;
 
-use crate::error::{self, code};
+use crate::error::{self, Code};
 use crate::sasl::{Login, Refused};
 use crate::wire::{self, Api};
 
@@ -150,7 +150,7 @@ impl Connection {
             Trouble::new(how, format!("{address}: {}{hint}", lost.text))
         };
         let frame = self.exchange(&request, 3).map_err(|lost| unclear(lost, &self.address))?;
-        let old = frame.get(4..6) == Some(&code::UNSUPPORTED_VERSION.to_be_bytes());
+        let old = frame.get(4..6) == Some(&Code::UnsupportedVersion.code().to_be_bytes());
         let answer: ApiVersionsResponse = if old {
             let frame = self.exchange(&request, 0).map_err(|lost| unclear(lost, &self.address))?;
             self.decode::<ApiVersionsRequest>(frame, 0)
@@ -158,8 +158,8 @@ impl Connection {
             self.decode::<ApiVersionsRequest>(frame, 3)
         }
         .map_err(|text| Trouble::new(How::NotReady, format!("{}: {text}", self.address)))?;
-        if answer.error_code != code::NONE {
-            let text = error::sentence(format!("{} refuses ApiVersions", self.address), answer.error_code, None);
+        if let Some(code) = error::of(answer.error_code) {
+            let text = error::sentence(format!("{} refuses ApiVersions", self.address), code, None);
             return Err(Trouble::new(How::NotReady, text));
         }
         self.versions = answer.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version))).collect();
@@ -172,9 +172,9 @@ impl Connection {
         let not_ready = |failure: Failure| Trouble::new(How::NotReady, failure.message);
         let hello = SaslHandshakeRequest::default().with_mechanism(wire::string(mechanism));
         let answer = self.call(&hello, deadline).map_err(not_ready)?;
-        match answer.error_code {
-            code::NONE => {}
-            code::UNSUPPORTED_MECHANISM => {
+        match error::of(answer.error_code) {
+            None => {}
+            Some(Code::UnsupportedSaslMechanism) => {
                 let offered: Vec<&str> = answer.mechanisms.iter().map(|mechanism| &**mechanism).collect();
                 let text = format!(
                     "{} does not offer {mechanism} (33 UNSUPPORTED_SASL_MECHANISM), it offers {}: set KAFKA_SASL_MECHANISM",
@@ -183,28 +183,25 @@ impl Connection {
                 );
                 return Err(Trouble::new(How::NoMechanism, text));
             }
-            code::ILLEGAL_SASL_STATE => {
-                let text = error::sentence(format!("{} refuses a login", self.address), answer.error_code, None);
-                return Err(Trouble::new(How::Hopeless, text));
-            }
-            other => {
+            Some(other) => {
                 let text = error::sentence(format!("{} refuses a login", self.address), other, None);
-                return Err(Trouble::new(How::NotReady, text));
+                let how = if other == Code::IllegalSaslState { How::Hopeless } else { How::NotReady };
+                return Err(Trouble::new(how, text));
             }
         }
         let address = self.address.clone();
         let result = login.run(|message| {
             let request = SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from(message));
             let answer = self.call(&request, deadline).map_err(not_ready)?;
-            if answer.error_code == code::NONE {
-                return Ok(answer.auth_bytes.to_vec());
-            }
-            let how = if answer.error_code == code::LOGIN_FAILED { How::Denied } else { How::NotReady };
+            let Some(code) = error::of(answer.error_code) else { return Ok(answer.auth_bytes.to_vec()) };
+            let how = if code == Code::SaslAuthenticationFailed { How::Denied } else { How::NotReady };
             let what = format!("{address} refuses the {mechanism} login of {}", login.user());
-            Err(Trouble::new(how, error::sentence(what, answer.error_code, answer.error_message.as_deref())))
+            Err(Trouble::new(how, error::sentence(what, code, answer.error_message.as_deref())))
         });
         result.map_err(|refused| match refused {
             Refused::Carrier(trouble) => trouble,
+            Refused::Token(failure) if failure.class == Class::Auth => Trouble::new(How::Denied, failure.message),
+            Refused::Token(failure) => Trouble::new(How::NotReady, failure.message),
             Refused::Protocol(text) => Trouble::new(How::Denied, format!("{address}: {mechanism}: {text}")),
         })
     }
@@ -234,7 +231,7 @@ impl Connection {
         let chosen = highest.min(ours.1).min(codec.1);
         if chosen < lowest || chosen < ours.0 || chosen < codec.0 {
             return Err(Failure::fatal(format!(
-                "{} offers {name} in versions {lowest} to {highest}, and {} to {} are needed: Kafka 3.5 and later are supported",
+                "{} offers {name} in versions {lowest} to {highest}, and one of {} to {} is needed: Kafka 3.5 and later are supported",
                 self.address, ours.0, ours.1
             )));
         }
@@ -244,7 +241,7 @@ impl Connection {
     /// One request and its answer. A failure's class says whether it may have been done; the connection is of no use afterwards.
     pub(crate) fn call<Q: Api>(&mut self, request: &Q, deadline: Deadline) -> Result<Q::Answer, Failure> {
         let version = self.version::<Q>()?;
-        self.unmuted(deadline);
+        self.stream.until(deadline);
         let writes = request.writes();
         let frame = self.exchange(request, version).map_err(|lost| self.failed(Q::NAME, writes, &lost))?;
         let answer = self.decode::<Q>(frame, version).map_err(|text| {
@@ -255,11 +252,11 @@ impl Connection {
         Ok(answer)
     }
 
-    fn unmuted(&mut self, deadline: Deadline) {
+    /// Waits for as long as the broker wants to be left alone, which may be longer than a request may take.
+    pub(crate) fn unmuted(&mut self, run: Deadline) {
         if let Some(muted) = self.muted.take() {
-            pause(muted.left(), deadline);
+            pause(muted.left(), run);
         }
-        self.stream.until(deadline);
     }
 
     /// The broker mutes the connection for that long; sending earlier would only fill its buffers.
@@ -275,7 +272,9 @@ impl Connection {
             Lost { sent: true, .. } if writes => Class::Ambiguous,
             _ => Class::Again,
         };
-        Failure::new(class, format!("{}: {}: {}", self.address, name.trim_end_matches("Request"), lost.text))
+        let failure =
+            Failure::new(class, format!("{}: {}: {}", self.address, name.trim_end_matches("Request"), lost.text));
+        Failure { code: (lost.text == SILENT).then(|| SILENT.to_owned()), ..failure }
     }
 
     fn decode<Q: Api>(&self, frame: Bytes, version: i16) -> Result<Q::Answer, String> {
@@ -290,11 +289,11 @@ impl Connection {
             hopeless: true,
             text: format!("{error:#}"),
         })?;
-        self.carry(&frame, request.writes())
+        self.carry(&frame, request.writes(), request.longest())
     }
 
     /// Sends a frame and reads the next one.
-    fn carry(&mut self, frame: &[u8], writes: bool) -> Result<Bytes, Lost> {
+    fn carry(&mut self, frame: &[u8], writes: bool, longest: usize) -> Result<Bytes, Lost> {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         if writes {
             self.counters.writes.fetch_add(1, Ordering::Relaxed);
@@ -303,7 +302,8 @@ impl Connection {
         self.stream.send(frame).map_err(|error| explained(false, &error))?;
         let mut first = [0; 4];
         self.stream.fill(&mut first).map_err(|error| explained(true, &error))?;
-        let length = wire::length(first).map_err(|text| Lost { sent: true, stranger: true, hopeless: false, text })?;
+        let length =
+            wire::length(first, longest).map_err(|text| Lost { sent: true, stranger: true, hopeless: false, text })?;
         let mut body = vec![0; length.min(1 << 20)];
         self.stream.fill(&mut body).map_err(|error| explained(true, &error))?;
         // What is announced is believed a piece at a time, as it arrives.

@@ -2,33 +2,62 @@
 //! Reconnecting and repeating of what was surely not done live here; what a kind asks and how it judges do not.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use common::engine::change::{Class, Failure};
-use common::net::retry::Counters;
-use common::net::retry::{Backoff, Deadline, pause};
+use common::net::retry::{self, Counters, Deadline, pause};
+use common::output::secret::Secret;
 use kafka_protocol::messages::{DescribeClusterRequest, FetchRequest, MetadataRequest, MetadataResponse};
 
 use crate::client::{Access, Address, Connection, How, SILENT, Trouble};
 use crate::error::{self, Right};
+use crate::sasl::{Login, Scram};
 use crate::wire::Api;
 
 /// What every connection of a run shares.
 pub(crate) struct Link {
-    pub(crate) access: Access,
+    access: Mutex<Access>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) request: Duration,
     pub(crate) retries: u32,
     deadline: Mutex<Option<Deadline>>,
+    brokers: Mutex<Vec<Broker>>,
 }
 
 impl Link {
     pub(crate) fn new(access: Access, counters: Arc<Counters>, request: Duration, retries: u32) -> Self {
-        Self { access, counters, request, retries, deadline: Mutex::new(None) }
+        Self {
+            access: Mutex::new(access),
+            counters,
+            request,
+            retries,
+            deadline: Mutex::new(None),
+            brokers: Mutex::default(),
+        }
+    }
+
+    /// How to come in, at the moment.
+    pub(crate) fn access(&self) -> Access {
+        self.access.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on logs in with this password, where it is that of our own user: this run has changed it.
+    pub(crate) fn password_of(&self, user: &str, scram: Scram, password: &Secret) {
+        let mut access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Login::Scram { scram: own, user: me, password: mine, delegated: false }) = &mut access.login
+            && me == user
+            && *own == scram
+        {
+            *mine = password.clone();
+        }
+    }
+
+    /// The brokers as Metadata named them last.
+    pub(crate) fn brokers(&self) -> Vec<Broker> {
+        self.brokers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The run's deadline, once it has begun.
@@ -59,7 +88,7 @@ pub(crate) struct Node {
 
 /// Refused logins in the middle of a run: a broker may not have replayed a credential that is seconds old.
 const LOGIN_TRIES: u32 = 3;
-const CONNECT: Duration = Duration::from_secs(2);
+pub(crate) const CONNECT: Duration = Duration::from_secs(2);
 
 impl Node {
     pub(crate) fn new(link: &Arc<Link>, addresses: Vec<Address>, connect: Duration) -> Self {
@@ -70,10 +99,14 @@ impl Node {
     pub(crate) fn connect(&mut self, deadline: Deadline) -> Result<&mut Connection, Trouble> {
         if self.connection.is_none() {
             let mut trouble = None;
-            for _ in 0..self.addresses.len() {
+            for tried in 0..self.addresses.len() {
+                // An address that took all the time leaves the next one its turn in the next call.
+                if tried > 0 && deadline.passed() {
+                    break;
+                }
                 let address = &self.addresses[self.next % self.addresses.len()];
                 let limit = deadline.at_most(self.connect);
-                match Connection::open(address, &self.link.access, &self.link.counters, limit) {
+                match Connection::open(address, &self.link.access(), &self.link.counters, limit) {
                     Ok(connection) => {
                         self.connection = Some(connection);
                         trouble = None;
@@ -112,13 +145,21 @@ impl Node {
     /// Asks once. The failure's class says whether it may have been done.
     pub(crate) fn ask<Q: Api>(&mut self, request: &Q) -> Result<Q::Answer, Failure> {
         let run = self.open()?;
-        let deadline = run.at_most(self.link.request);
-        let answer = self.connect(run).map_err(|trouble| trouble.failure())?.call(request, deadline);
+        let limit = self.link.request;
+        let connection = self.connect(run).map_err(|trouble| trouble.failure())?;
+        connection.unmuted(run);
+        let answer = connection.call(request, run.at_most(limit));
         if answer.is_err() {
             self.connection = None;
             self.next += 1;
         }
         answer
+    }
+
+    /// Whether a request will do here; connects if that is due.
+    pub(crate) fn offers<Q: Api>(&mut self) -> Result<bool, Failure> {
+        let run = self.open()?;
+        Ok(self.connect(run).map_err(|trouble| trouble.failure())?.offers::<Q>())
     }
 
     /// Connects if that is due, within the run's deadline, which it returns.
@@ -143,25 +184,13 @@ impl Node {
     /// Asks, and asks again after a failure that may pass. For what changes nothing.
     pub(crate) fn read<Q: Api>(&mut self, request: &Q) -> Result<Q::Answer, Failure> {
         let link = self.link.clone();
-        repeat(&link, || self.ask(request))
+        repeat(&link, Q::NAME, || self.ask(request))
     }
 }
 
-/// Repeats what failed as *again*, at most `MAX_RETRIES` times within the run's deadline.
-pub(crate) fn repeat<T>(link: &Link, mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
-    let mut backoff = Backoff::default();
-    loop {
-        match attempt() {
-            Err(failure)
-                if failure.class == Class::Again && backoff.tries() < link.retries && !link.deadline().passed() =>
-            {
-                log::debug!(reason:% = failure; "trying again");
-                link.counters.retries.fetch_add(1, Ordering::Relaxed);
-                pause(backoff.next(failure.after), link.deadline());
-            }
-            other => return other,
-        }
-    }
+/// Repeats a reading that failed in a way that may pass, at most `MAX_RETRIES` times within the run's deadline.
+pub(crate) fn repeat<T>(link: &Link, what: &str, attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    retry::repeat(link.retries, link.deadline(), &link.counters, &what, attempt)
 }
 
 /// One broker as Metadata names it.
@@ -177,12 +206,13 @@ pub(crate) struct Cluster {
     pub(crate) main: Node,
     controller: Option<Node>,
     leaders: BTreeMap<i32, Node>,
-    pub(crate) brokers: Vec<Broker>,
     /// Partitions that this run made.
     pub(crate) made: u32,
+    /// Why seeds are written without transactions, once that is known.
+    pub(crate) no_transactions: Option<String>,
     rights: Option<i32>,
     /// Said once a run each.
-    told: Vec<String>,
+    told: BTreeSet<String>,
 }
 
 /// The cluster as the kinds share it.
@@ -196,16 +226,16 @@ impl Cluster {
             main,
             controller: None,
             leaders: BTreeMap::new(),
-            brokers: Vec::new(),
             made: 0,
+            no_transactions: None,
             rights: None,
-            told: Vec::new(),
+            told: BTreeSet::new(),
         }
     }
 
     /// Takes note of the brokers that an answer names.
     pub(crate) fn note_brokers(&mut self, answer: &MetadataResponse) {
-        self.brokers = answer
+        let brokers = answer
             .brokers
             .iter()
             .map(|broker| {
@@ -213,6 +243,7 @@ impl Cluster {
                 Broker { id: broker.node_id.0, address: Address { host: broker.host.to_string(), port } }
             })
             .collect();
+        *self.link.brokers.lock().unwrap_or_else(PoisonError::into_inner) = brokers;
     }
 
     /// Reads the brokers anew, and who the controller is.
@@ -224,44 +255,61 @@ impl Cluster {
 
     /// Sends what changes, or validates, cluster-wide things. On `KRaft` any broker passes it on; a broker of a `ZooKeeper` cluster
     /// answers 41 unless it is the controller, which is then asked in its place: 41 says that nothing was done.
+    ///
+    /// What only validates is a reading, and repeated as one; what changes something is sent once.
     pub(crate) fn administer<Q: Api>(
         &mut self,
         request: &Q,
         not_controller: impl Fn(&Q::Answer) -> bool,
     ) -> Result<Q::Answer, Failure> {
+        if request.writes() {
+            return self.administer_once(request, &not_controller);
+        }
+        let link = self.link.clone();
+        repeat(&link, Q::NAME, || self.administer_once(request, &not_controller))
+    }
+
+    fn administer_once<Q: Api>(
+        &mut self,
+        request: &Q,
+        not_controller: &dyn Fn(&Q::Answer) -> bool,
+    ) -> Result<Q::Answer, Failure> {
         let answer = match &mut self.controller {
             Some(controller) => controller.ask(request),
             None => self.main.ask(request),
+        };
+        if answer.is_err() {
+            // It may be dead, and another one by now.
+            self.controller = None;
         }
-        .map_err(|failure| {
+        let answer = answer.map_err(|failure| {
             // A broker without a controller accepts these requests and never answers (4.3: nothing in 20 s at a time-out of 10 s).
-            let silent = failure.message.ends_with(SILENT);
-            let hint = if silent { "; have the controllers lost their quorum?" } else { "" };
+            let hint = if failure.is(SILENT) { "; have the controllers lost their quorum?" } else { "" };
             Failure { message: format!("{}{hint}", failure.message), ..failure }
         })?;
         if !not_controller(&answer) {
             return Ok(answer);
         }
         let id = self.refresh()?;
-        let Some(broker) = self.brokers.iter().find(|broker| broker.id == id) else {
+        let Some(broker) = self.link.brokers().into_iter().find(|broker| broker.id == id) else {
             let text = "the cluster has no controller at the moment (41 NOT_CONTROLLER)";
             return Err(Failure::new(Class::Again, text));
         };
-        let mut node = Node::new(&self.link, vec![broker.address.clone()], CONNECT);
-        let answer = node.ask(request);
+        let mut node = Node::new(&self.link, vec![broker.address], CONNECT);
+        let answer = node.ask(request)?;
         self.controller = Some(node);
-        answer
+        Ok(answer)
     }
 
     /// The broker that leads a partition, by its id.
     pub(crate) fn broker(&mut self, id: i32) -> Result<&mut Node, Failure> {
         if !self.leaders.contains_key(&id) {
-            let known = self.brokers.iter().find(|broker| broker.id == id).cloned();
+            let known = self.link.brokers().into_iter().find(|broker| broker.id == id);
             let broker = if let Some(broker) = known {
                 broker
             } else {
                 self.refresh()?;
-                let found = self.brokers.iter().find(|broker| broker.id == id).cloned();
+                let found = self.link.brokers().into_iter().find(|broker| broker.id == id);
                 found.ok_or_else(|| {
                     Failure::new(Class::Again, format!("broker {id} is not in the cluster at the moment"))
                 })?
@@ -273,23 +321,23 @@ impl Cluster {
 
     /// The other brokers, each with a second to connect, for reading back what was written.
     pub(crate) fn peers(&self) -> Vec<(Broker, Node)> {
-        if self.brokers.len() < 2 {
+        let brokers = self.link.brokers();
+        if brokers.len() < 2 {
             return Vec::new();
         }
         let here = self.main.address();
-        let others = self.brokers.iter().filter(|broker| broker.address != *here);
+        let others = brokers.into_iter().filter(|broker| broker.address != *here);
         others
             .map(|broker| {
                 let node = Node::new(&self.link, vec![broker.address.clone()], Duration::from_secs(1));
-                (broker.clone(), node)
+                (broker, node)
             })
             .collect()
     }
 
     /// Warns once a run.
     pub(crate) fn warn(&mut self, text: &str) {
-        if !self.told.iter().any(|told| told == text) {
-            self.told.push(text.to_owned());
+        if self.told.insert(text.to_owned()) {
             log::warn!(detail = text; "note");
         }
     }
@@ -297,9 +345,7 @@ impl Cluster {
     /// Whether the cluster-wide rights that a write needs are missing, as far as the broker tells.
     pub(crate) fn lacks(&mut self, right: Right) -> Result<bool, Failure> {
         if self.rights.is_none() {
-            self.main.connect(self.link.deadline()).map_err(|trouble| trouble.failure())?;
-            let offered = self.main.connection().is_some_and(Connection::offers::<DescribeClusterRequest>);
-            let rights = if offered {
+            let rights = if self.main.offers::<DescribeClusterRequest>()? {
                 let request = DescribeClusterRequest::default().with_include_cluster_authorized_operations(true);
                 let answer = self.main.read(&request)?;
                 if answer.error_code == 0 { answer.cluster_authorized_operations } else { i32::MIN }

@@ -1,11 +1,9 @@
 //! The bytes of a compressed batch. Topics may be compressed by those who write to them, or by the broker (`compression.type`), and a
 //! seed has to be compared with them all the same. We compress nothing ourselves.
 
-use std::io::Read;
+use std::io::{Cursor, Read};
 
 use anyhow::{Context, Result, bail};
-use bytes::Bytes;
-use kafka_protocol::records::Compression;
 
 /// More than a batch of any broker with ordinary limits; what swells beyond it is an attack, or not ours to seed.
 const LONGEST: usize = 64 << 20;
@@ -14,34 +12,21 @@ const LONGEST: usize = 64 << 20;
 const XERIAL: &[u8] = b"\x82SNAPPY\0";
 const XERIAL_HEAD: usize = 16;
 
-/// Takes the records of a batch out of what they are compressed with.
-pub(crate) fn decompress(compressed: &mut Bytes, compression: Compression) -> Result<Bytes> {
-    let bytes = compressed.split_to(compressed.len());
-    let name = match compression {
-        Compression::None => return Ok(bytes),
-        Compression::Gzip => "gzip",
-        Compression::Snappy => "snappy",
-        Compression::Lz4 => "lz4",
-        Compression::Zstd => "zstd",
+/// The records of a batch, whatever they are compressed with (the number in the batch's attributes), to be read a piece at a time. They end
+/// after [`LONGEST`] bytes.
+pub(crate) fn decompressed(compression: i16, bytes: &[u8]) -> Result<Box<dyn Read + '_>> {
+    let plain: Box<dyn Read + '_> = match compression {
+        0 => Box::new(bytes),
+        1 => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
+        2 => Box::new(Cursor::new(snappy(bytes).context("a batch compressed with snappy cannot be read")?)),
+        3 => Box::new(lz4_flex::frame::FrameDecoder::new(bytes)),
+        4 => {
+            let decoder = ruzstd::decoding::StreamingDecoder::new(bytes);
+            Box::new(decoder.context("a batch compressed with zstd cannot be read")?)
+        }
+        other => bail!("a batch is compressed in an unknown way ({other})"),
     };
-    let plain = match compression {
-        Compression::None => return Ok(bytes),
-        Compression::Gzip => all(flate2::read::MultiGzDecoder::new(&bytes[..])),
-        Compression::Snappy => snappy(&bytes),
-        Compression::Lz4 => all(lz4_flex::frame::FrameDecoder::new(&bytes[..])),
-        Compression::Zstd => ruzstd::decoding::StreamingDecoder::new(&bytes[..]).map_err(Into::into).and_then(all),
-    };
-    plain.map(Bytes::from).with_context(|| format!("a batch compressed with {name} cannot be read"))
-}
-
-fn all(from: impl Read) -> Result<Vec<u8>> {
-    let mut plain = Vec::new();
-    let limit = LONGEST as u64 + 1;
-    from.take(limit).read_to_end(&mut plain)?;
-    if plain.len() > LONGEST {
-        bail!("it has more than {LONGEST} bytes");
-    }
-    Ok(plain)
+    Ok(Box::new(plain.take(LONGEST as u64)))
 }
 
 fn snappy(bytes: &[u8]) -> Result<Vec<u8>> {
@@ -70,29 +55,33 @@ fn snappy(bytes: &[u8]) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn taken(compression: Compression, bytes: &[u8]) -> Result<Bytes> {
-        decompress(&mut Bytes::copy_from_slice(bytes), compression)
+    const SNAPPY: i16 = 2;
+
+    fn taken(compression: i16, bytes: &[u8]) -> Result<Vec<u8>> {
+        let mut plain = Vec::new();
+        decompressed(compression, bytes)?.read_to_end(&mut plain)?;
+        Ok(plain)
     }
 
     #[test]
     fn snappy_comes_in_blocks_or_as_one() {
         // A raw block: length 3, then a literal of 3 bytes.
         let raw = [3, 8, b'a', b'b', b'c'];
-        assert_eq!(taken(Compression::Snappy, &raw).expect("raw"), "abc");
+        assert_eq!(taken(SNAPPY, &raw).expect("raw"), b"abc");
         let framed = [&b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01"[..], &[0, 0, 0, 5], &raw, &[0, 0, 0, 5], &raw].concat();
-        assert_eq!(taken(Compression::Snappy, &framed).expect("framed"), "abcabc");
+        assert_eq!(taken(SNAPPY, &framed).expect("framed"), b"abcabc");
     }
 
     #[test]
     fn a_block_that_would_swell_is_refused_by_its_own_word() {
         let huge = [0xff, 0xff, 0xff, 0xff, 0x0f, 8, b'a'];
-        assert!(taken(Compression::Snappy, &huge).is_err());
+        assert!(taken(SNAPPY, &huge).is_err());
     }
 
     proptest::proptest! {
         #[test]
         fn garbage_is_an_error_and_no_panic(bytes: Vec<u8>) {
-            for compression in [Compression::Gzip, Compression::Lz4, Compression::Zstd, Compression::Snappy] {
+            for compression in 0..8 {
                 let _ = taken(compression, &bytes);
             }
         }

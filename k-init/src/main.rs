@@ -1,12 +1,14 @@
 //! k-init: makes a Kafka cluster match a folder of JSON files, then exits.
 
 mod acl;
-mod broker_default;
 mod client;
 mod cluster;
 mod config;
+mod connector;
 mod decompress;
 mod error;
+mod jaas;
+mod oauth;
 mod producer;
 mod properties;
 mod quota;
@@ -15,6 +17,7 @@ mod resource;
 mod sasl;
 mod seed;
 mod service;
+mod setting;
 mod settings;
 mod topic;
 mod user;

@@ -21,8 +21,8 @@ use kafka_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasReq
 use serde_json::{Map, Number, Value};
 
 use crate::cluster::{Cluster, Node, repeat};
-use crate::error::{self, code};
-use crate::resource::{Answered, Batch, CLUSTER, Resource, declared, refused, to_write};
+use crate::error::{self, Code};
+use crate::resource::{Answered, Batch, CLUSTER, Mode, Resource, declared};
 use crate::wire;
 
 /// The folder's name.
@@ -149,26 +149,44 @@ fn compared(want: &BTreeMap<String, Option<f64>>, held: Option<&BTreeMap<String,
     Change { action, differences, locked: None, notes: Vec::new() }
 }
 
+/// What is sent of an entity's differences.
+fn entry(want: &Want, change: &Change) -> EntryData {
+    let differs = |key: &String| change.differences.iter().any(|difference| difference.path == step(key));
+    let ops = want.values.iter().filter(|(key, _)| differs(key)).map(|(key, value)| {
+        OpData::default().with_key(wire::string(key)).with_value(value.unwrap_or(0.0)).with_remove(value.is_none())
+    });
+    let entity = want.entity.0.iter().map(|(kind, name)| {
+        EntityData::default().with_entity_type(wire::string(kind)).with_entity_name(name.as_deref().map(wire::string))
+    });
+    EntryData::default().with_entity(entity.collect()).with_ops(ops.collect())
+}
+
 impl Resource for Quotas {
-    fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned>, Failure> {
+    type Step = EntryData;
+
+    const VALIDATES: bool = true;
+
+    fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned<EntryData>>, Failure> {
         let held = describe(node)?;
         let wants = self.0.iter().filter(|want| only.is_none_or(|only| only.contains(&want.name)));
         let planned = wants.map(|want| {
             let mut change = compared(&want.values, held.get(&want.entity));
             diff::mask(&mut change.differences, &want.masked);
-            Planned::new(ObjectId::new(KIND, &want.name), Ok(change))
+            Planned::new(ObjectId::new(KIND, &want.name), Ok(change)).with_step(|change| Ok(entry(want, change)))
         });
         Ok(planned.collect())
     }
 
-    fn preflight(&self, cluster: &mut Cluster, planned: &[Planned]) -> Vec<Problem> {
-        let todo: Vec<&Planned> = planned.iter().filter(|planned| to_write(planned).is_some()).collect();
-        let results = self.send(cluster, &todo, true);
-        refused(todo, results)
-    }
-
-    fn write(&mut self, cluster: &mut Cluster, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
-        self.send(cluster, todo, false)
+    fn send(&self, cluster: &mut Cluster, todo: &[&EntryData], mode: Mode) -> Vec<Result<(), Failure>> {
+        let mut batch = Batch::new("AlterConfigs");
+        for (index, entry) in todo.iter().enumerate() {
+            let name = named(&entry.entity).map_or_else(String::new, |entity| entity.name());
+            let what = format!("cannot set the quota of {name}");
+            batch.push((index, entry.ops.len()), CLUSTER, what, (*entry).clone());
+        }
+        let mut results = vec![Ok(()); todo.len()];
+        batch.settle(cluster, &mut results, |cluster, entries| alter(cluster, entries, mode));
+        results
     }
 
     fn export(&self, cluster: &mut Cluster) -> Result<Vec<Exported>, Failure> {
@@ -181,37 +199,17 @@ impl Resource for Quotas {
     }
 }
 
-impl Quotas {
-    fn send(&self, cluster: &mut Cluster, todo: &[&Planned], validate: bool) -> Vec<Result<(), Failure>> {
-        let mut batch = Batch::new("AlterConfigs");
-        for (index, planned) in todo.iter().enumerate() {
-            let want = self.0.iter().find(|want| want.name == planned.id.name);
-            let (Ok(change), Some(want)) = (&planned.verdict, want) else { continue };
-            let differs = |key: &String| change.differences.iter().any(|difference| difference.path == step(key));
-            let ops = want.values.iter().filter(|(key, _)| differs(key)).map(|(key, value)| {
-                OpData::default()
-                    .with_key(wire::string(key))
-                    .with_value(value.unwrap_or(0.0))
-                    .with_remove(value.is_none())
-            });
-            let entity = want.entity.0.iter().map(|(kind, name)| {
-                EntityData::default()
-                    .with_entity_type(wire::string(kind))
-                    .with_entity_name(name.as_deref().map(wire::string))
-            });
-            let entry = EntryData::default().with_entity(entity.collect()).with_ops(ops.collect());
-            batch.push(index, CLUSTER, format!("cannot set the quota of {}", want.name), entry);
-        }
-        let mut results = vec![Ok(()); todo.len()];
-        batch.settle(cluster, &mut results, |cluster, entries| alter(cluster, entries, validate));
-        results
-    }
+/// The entity that a request names.
+fn named(parts: &[EntityData]) -> Option<Entity> {
+    Entity::of_wire(parts.iter().map(|part| (part.entity_type.as_str(), part.entity_name.as_deref())))
 }
 
-fn alter(cluster: &mut Cluster, entries: &[EntryData], validate: bool) -> Result<Vec<Answered>, Failure> {
-    let request = AlterClientQuotasRequest::default().with_entries(entries.to_vec()).with_validate_only(validate);
-    let answer = cluster
-        .administer(&request, |answer| answer.entries.iter().any(|entry| entry.error_code == code::NOT_CONTROLLER))?;
+fn alter(cluster: &mut Cluster, entries: &[EntryData], mode: Mode) -> Result<Vec<Answered>, Failure> {
+    let request =
+        AlterClientQuotasRequest::default().with_entries(entries.to_vec()).with_validate_only(mode.validates());
+    let answer = cluster.administer(&request, |answer| {
+        answer.entries.iter().any(|entry| error::is(entry.error_code, Code::NotController))
+    })?;
     let mut answers: BTreeMap<Entity, Answered> = BTreeMap::new();
     for entry in &answer.entries {
         let parts = entry.entity.iter().map(|part| (part.entity_type.as_str(), part.entity_name.as_deref()));
@@ -219,10 +217,7 @@ fn alter(cluster: &mut Cluster, entries: &[EntryData], validate: bool) -> Result
             answers.insert(entity, Answered::new(entry.error_code, entry.error_message.as_ref()));
         }
     }
-    let asked = entries.iter().filter_map(|entry| {
-        let parts = entry.entity.iter().map(|part| (part.entity_type.as_str(), part.entity_name.as_deref()));
-        Entity::of_wire(parts)
-    });
+    let asked = entries.iter().filter_map(|entry| named(&entry.entity));
     Ok(asked.filter_map(|entity| answers.get(&entity).cloned()).collect())
 }
 
@@ -230,12 +225,12 @@ fn alter(cluster: &mut Cluster, entries: &[EntryData], validate: bool) -> Result
 fn describe(node: &mut Node) -> Result<BTreeMap<Entity, BTreeMap<String, f64>>, Failure> {
     let request = DescribeClientQuotasRequest::default().with_components(Vec::new()).with_strict(false);
     let link = node.link.clone();
-    let answer = repeat(&link, || {
+    let answer = repeat(&link, "the quotas", || {
         let answer = node.ask(&request)?;
-        match answer.error_code {
-            code::NONE => Ok(answer),
-            code::CLUSTER_DENIED => Err(error::denied("DescribeConfigs", CLUSTER)),
-            other => Err(error::failure("cannot read quotas", other, answer.error_message.as_deref())),
+        match error::of(answer.error_code) {
+            None => Ok(answer),
+            Some(Code::ClusterAuthorizationFailed) => Err(error::denied("DescribeConfigs", CLUSTER)),
+            Some(other) => Err(error::failure("cannot read quotas", other, answer.error_message.as_deref())),
         }
     })?;
     let mut found = BTreeMap::new();

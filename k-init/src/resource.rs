@@ -1,31 +1,50 @@
 //! What all of Kafka's kinds share: reading on the bootstrap connection, reading back on every other broker what this run wrote, and
 //! sending a batch until each part of it is settled. What differs between kinds is in their own files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use common::engine::change::{Change, Class, Failure, Planned};
-use common::engine::kind::{AnyKind, Exported};
+use common::engine::change::{Change, Class, Failure, ObjectId, Planned};
+use common::engine::kind::{AnyKind, Asked, Exported, Kind, Typed};
 use common::files::{Object, Problem, Set};
-use common::net::retry::{Backoff, pause};
+use common::net::retry::pause;
 
 use crate::cluster::{Cluster, Node, Shared};
-use crate::error::{self, Right, code};
+use crate::error::{self, Code, Right};
+
+/// Whether what is sent is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The broker says what it would do, and does nothing.
+    Validate,
+    Write,
+}
+
+impl Mode {
+    pub(crate) fn validates(self) -> bool {
+        self == Self::Validate
+    }
+}
 
 /// One kind of thing that the cluster's metadata holds.
 pub(crate) trait Resource: Sync {
+    /// What is sent for one object.
+    type Step: Send;
+
+    /// Whether a broker can be asked beforehand if it would take it.
+    const VALIDATES: bool;
+
     /// Compares what is declared with what this broker says; with `only`, no more than those, as another broker than the first sees them.
-    fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned>, Failure>;
+    fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned<Self::Step>>, Failure>;
 
-    /// Asks without writing whether the broker would take it, where it can be asked.
-    fn preflight(&self, _: &mut Cluster, _: &[Planned]) -> Vec<Problem> {
-        Vec::new()
-    }
+    /// Told what is about to be written.
+    fn begin(&mut self, _: &mut Cluster, _: &[&Self::Step]) {}
 
-    fn write(&mut self, cluster: &mut Cluster, todo: &[&Planned]) -> Vec<Result<(), Failure>>;
+    /// Sends the steps as they stand; one result for each.
+    fn send(&self, cluster: &mut Cluster, todo: &[&Self::Step], mode: Mode) -> Vec<Result<(), Failure>>;
 
     fn export(&self, cluster: &mut Cluster) -> Result<Vec<Exported>, Failure>;
 }
@@ -46,12 +65,12 @@ pub(crate) fn declared<W>(
     (wants, problems)
 }
 
-/// A resource as the runner takes it. Behind a pointer, so that what is the same for all kinds is in the binary once.
-pub(crate) struct Verified {
+/// A resource as a kind: read on the bootstrap connection, and read back on every other broker what this run wrote.
+pub(crate) struct Verified<R> {
     kind: &'static str,
     /// The cluster-wide right that writing this kind takes, where it is one.
     right: Option<Right>,
-    resource: Box<dyn Resource>,
+    resource: R,
     /// What the files alone say.
     problems: Vec<Problem>,
     /// Whether any file is of this kind; otherwise nothing is asked.
@@ -60,24 +79,26 @@ pub(crate) struct Verified {
     written: BTreeSet<String>,
 }
 
-impl Verified {
-    pub(crate) fn new(
+impl<R: Resource + 'static> Verified<R> {
+    pub(crate) fn of(
         kind: &'static str,
         right: Option<Right>,
-        (resource, problems): (impl Resource + 'static, Vec<Problem>),
+        (resource, problems): (R, Vec<Problem>),
         set: &Set,
         cluster: &Shared,
-    ) -> Self {
+    ) -> Box<dyn AnyKind> {
         let declared = !set.of(kind).is_empty();
-        let (resource, cluster) = (Box::new(resource), cluster.clone());
-        Self { kind, right, resource, problems, declared, cluster, written: BTreeSet::new() }
+        let (cluster, written) = (cluster.clone(), BTreeSet::new());
+        Box::new(Typed::new(Self { kind, right, resource, problems, declared, cluster, written }))
     }
 }
 
 /// Brokers that are read back from at a time.
 const AT_A_TIME: usize = 4;
 
-impl AnyKind for Verified {
+impl<R: Resource> Kind for Verified<R> {
+    type Step = R::Step;
+
     fn name(&self) -> &'static str {
         self.kind
     }
@@ -86,7 +107,7 @@ impl AnyKind for Verified {
         self.problems.clone()
     }
 
-    fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
+    fn plan(&mut self) -> Result<Vec<Planned<R::Step>>, Failure> {
         if !self.declared {
             return Ok(Vec::new());
         }
@@ -94,41 +115,53 @@ impl AnyKind for Verified {
         let mut planned = self.resource.compare(&mut cluster.main, None)?;
         if self.written.is_empty() {
             if let Some(right) = self.right
-                && planned.iter().any(|planned| planned.verdict.as_ref().is_ok_and(Change::writes))
+                && planned.iter().any(writes)
                 && cluster.lacks(right)?
             {
-                for planned in &mut planned {
-                    if planned.verdict.as_ref().is_ok_and(Change::writes) {
-                        planned.verdict = Err(error::denied(&format!("{right:?}"), "Cluster:kafka-cluster"));
-                    }
+                for planned in planned.iter_mut().filter(|planned| writes(planned)) {
+                    planned.verdict = Err(error::denied(&format!("{right:?}"), CLUSTER));
+                    planned.step = None;
                 }
             }
             return Ok(planned);
         }
         // What the first broker does not show yet need not be asked of the others.
-        let shown = |planned: &&Planned| planned.verdict.as_ref().is_ok_and(|change| !change.writes());
-        let names: BTreeSet<String> = planned
-            .iter()
-            .filter(shown)
-            .map(|planned| planned.id.name.clone())
-            .filter(|name| self.written.contains(name))
-            .collect();
+        let shown = planned.iter().filter(|planned| planned.verdict.is_ok() && !writes(planned));
+        let names: BTreeSet<String> =
+            shown.map(|planned| planned.id.name.clone()).filter(|name| self.written.contains(name)).collect();
         if !names.is_empty() {
-            elsewhere(self.resource.as_ref(), &mut cluster, &names, &mut planned);
+            // Brokers may have come since the probe: a topic may have waited for one.
+            drop(cluster.refresh());
+            let resource = &self.resource;
+            let lags = elsewhere(&mut cluster, &|node| {
+                let seen = resource.compare(node, Some(&names))?;
+                Ok(seen.into_iter().map(|Planned { id, verdict, .. }| (id.name, verdict)).collect())
+            });
+            for planned in &mut planned {
+                if let Some(lag) = lags.get(&planned.id.name) {
+                    planned.verdict = Err(Failure::new(Class::Again, lag.clone()));
+                }
+            }
         }
         Ok(planned)
     }
 
-    fn preflight(&mut self, _: &Set, planned: &[Planned]) -> Vec<Problem> {
-        if planned.is_empty() {
+    fn preflight(&mut self, _: &Set, planned: &[Asked<'_, R::Step>]) -> Vec<Problem> {
+        if !R::VALIDATES || planned.is_empty() {
             return Vec::new();
         }
-        self.resource.preflight(&mut self.cluster.borrow_mut(), planned)
+        let steps: Vec<&R::Step> = planned.iter().map(|(_, _, step)| *step).collect();
+        let results = self.resource.send(&mut self.cluster.borrow_mut(), &steps, Mode::Validate);
+        let refused = planned.iter().zip(results);
+        refused.filter_map(|((id, ..), result)| Some(Problem::refused(id, result.err()?))).collect()
     }
 
-    fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
-        self.written.extend(todo.iter().map(|planned| planned.id.name.clone()));
-        self.resource.write(&mut self.cluster.borrow_mut(), todo)
+    fn apply(&mut self, todo: &[(&ObjectId, &R::Step)]) -> Vec<Result<(), Failure>> {
+        self.written.extend(todo.iter().map(|(id, _)| id.name.clone()));
+        let steps: Vec<&R::Step> = todo.iter().map(|(_, step)| *step).collect();
+        let cluster = &mut self.cluster.borrow_mut();
+        self.resource.begin(cluster, &steps);
+        self.resource.send(cluster, &steps, Mode::Write)
     }
 
     fn export(&mut self) -> Result<Vec<Exported>, Failure> {
@@ -141,23 +174,36 @@ impl AnyKind for Verified {
     }
 
     fn batch(&self) -> usize {
-        // The controller takes up to 10,000 records at once; a topic is one and one more for each partition and setting.
         1000
     }
 }
 
-/// Asks every other broker for what was written. One that cannot be reached is a warning, one that lags makes the object lag.
-fn elsewhere(resource: &dyn Resource, cluster: &mut Cluster, names: &BTreeSet<String>, planned: &mut [Planned]) {
+fn writes<S>(planned: &Planned<S>) -> bool {
+    planned.verdict.as_ref().is_ok_and(Change::writes)
+}
+
+type Verdicts = Vec<(String, Result<Change, Failure>)>;
+
+/// Asks every other broker for what was written, and tells what lags by name. A broker that cannot be reached is a warning.
+fn elsewhere(
+    cluster: &mut Cluster,
+    ask: &(dyn Fn(&mut Node) -> Result<Verdicts, Failure> + Sync),
+) -> BTreeMap<String, String> {
     let mut peers = cluster.peers();
     let found = Mutex::new(Vec::new());
+    let run = cluster.link.deadline();
     for chunk in peers.chunks_mut(AT_A_TIME) {
+        if run.passed() {
+            cluster.warn("what was written was not read back on every broker: APPLY_TIMEOUT ran out");
+            break;
+        }
         std::thread::scope(|scope| {
             for (broker, node) in chunk {
                 let found = &found;
                 scope.spawn(move || {
                     let reached = node.connect(node.link.deadline().at_most(Duration::from_secs(1))).map(|_| ());
                     let result = match reached {
-                        Ok(()) => resource.compare(node, Some(names)),
+                        Ok(()) => ask(node),
                         Err(trouble) => Err(Failure::new(Class::Fatal, trouble.text)),
                     };
                     found.lock().unwrap_or_else(PoisonError::into_inner).push((broker.clone(), result));
@@ -167,6 +213,7 @@ fn elsewhere(resource: &dyn Resource, cluster: &mut Cluster, names: &BTreeSet<St
     }
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.sort_by_key(|(broker, _)| broker.id);
+    let mut lags = BTreeMap::new();
     for (broker, result) in found {
         let seen = match result {
             Ok(seen) => seen,
@@ -178,45 +225,29 @@ fn elsewhere(resource: &dyn Resource, cluster: &mut Cluster, names: &BTreeSet<St
                 continue;
             }
         };
-        for seen in seen {
-            let lag = match &seen.verdict {
+        for (name, verdict) in seen {
+            let lag = match verdict {
                 Ok(change) if !change.writes() => continue,
                 Ok(change) => change.detail(),
-                Err(failure) => failure.message.clone(),
+                Err(failure) => failure.message,
             };
-            if let Some(planned) = planned.iter_mut().find(|planned| planned.id == seen.id) {
-                let text = format!("broker {} at {} does not show it yet: {lag}", broker.id, broker.address);
-                planned.verdict = Err(Failure::new(Class::Again, text));
-            }
+            lags.insert(name, format!("broker {} at {} does not show it yet: {lag}", broker.id, broker.address));
         }
     }
+    lags
 }
 
 /// What a broker said to one part of a batch.
 #[derive(Clone, Debug)]
 pub(crate) struct Answered {
-    pub(crate) code: i16,
+    pub(crate) code: Option<Code>,
     pub(crate) said: Option<String>,
 }
 
 impl Answered {
     pub(crate) fn new(code: i16, said: Option<&kafka_protocol::protocol::StrBytes>) -> Self {
-        Self { code, said: said.map(ToString::to_string) }
+        Self { code: error::of(code), said: said.map(ToString::to_string) }
     }
-}
-
-/// Whether anything of an object's plan is to be written, and what.
-pub(crate) fn to_write(planned: &Planned) -> Option<&Change> {
-    planned.verdict.as_ref().ok().filter(|change| change.writes())
-}
-
-/// What the broker refused of what it was asked to validate.
-pub(crate) fn refused<'p>(
-    planned: impl IntoIterator<Item = &'p Planned>,
-    results: Vec<Result<(), Failure>>,
-) -> Vec<Problem> {
-    let failures = planned.into_iter().zip(results);
-    failures.filter_map(|(planned, result)| Some(Problem::refused(&planned.id, result.err()?))).collect()
 }
 
 /// The parts of one request.
@@ -230,6 +261,8 @@ pub(crate) struct Batch<T> {
 struct Part {
     /// The object's place among those that are written.
     place: usize,
+    /// How many records the controller makes of it.
+    weight: usize,
     /// What fails if it fails.
     what: String,
     /// On what the right is needed.
@@ -245,12 +278,14 @@ impl<T: Clone> Batch<T> {
         Self { parts: Vec::new(), about: Vec::new(), right }
     }
 
-    pub(crate) fn push(&mut self, place: usize, on: impl Into<String>, what: String, part: T) {
-        self.about.push(Part { place, what, on: on.into() });
+    /// `place` is the object's among those that are written, `weight` how many records the controller makes of the part: topics, partitions,
+    /// settings, bindings.
+    pub(crate) fn push(&mut self, (place, weight): (usize, usize), on: impl Into<String>, what: String, part: T) {
+        self.about.push(Part { place, weight, what, on: on.into() });
         self.parts.push(part);
     }
 
-    /// Sends the parts, and again what was surely not done and passes with time (38: brokers are missing, 89: the quota is used up),
+    /// Sends the parts, and again what was surely not done and is waited for (38: brokers are missing, 89: the quota is used up),
     /// until the run's deadline. Everything else comes back as it is, for the runner to settle by reading: a part's failure is its
     /// object's, the first one if there are several.
     pub(crate) fn settle(
@@ -262,10 +297,13 @@ impl<T: Clone> Batch<T> {
         if self.parts.is_empty() {
             return;
         }
-        let found = settle(cluster, &self.about, self.right, &mut |cluster, indices| {
-            let batch: Vec<T> = indices.iter().map(|index| self.parts[*index].clone()).collect();
-            send(cluster, &batch)
-        });
+        let mut found: Vec<Result<(), Failure>> = vec![Ok(()); self.about.len()];
+        for request in requests(&self.about) {
+            settle(cluster, &self.about, self.right, request, &mut found, &mut |cluster, indices| {
+                let batch: Vec<T> = indices.iter().map(|index| self.parts[*index].clone()).collect();
+                send(cluster, &batch)
+            });
+        }
         for (part, result) in self.about.iter().zip(found) {
             if results[part.place].is_ok() {
                 results[part.place] = result;
@@ -274,19 +312,36 @@ impl<T: Clone> Batch<T> {
     }
 }
 
+/// The most records that one request is to make: the controller writes 10,000 at once, and refuses what would be more.
+const HEAVIEST: usize = 9000;
+
+/// The parts of each request, in order.
+fn requests(all: &[Part]) -> Vec<Vec<usize>> {
+    let mut requests: Vec<Vec<usize>> = Vec::new();
+    let mut weight = usize::MAX;
+    for (index, part) in all.iter().enumerate() {
+        weight = weight.saturating_add(part.weight);
+        if weight > HEAVIEST {
+            requests.push(Vec::new());
+            weight = part.weight;
+        }
+        requests.last_mut().expect("the first part is too much for no request").push(index);
+    }
+    requests
+}
+
 /// [`Batch::settle`] without its type, so that it is in the binary once: `send` gets the places of what to send.
 fn settle(
     cluster: &mut Cluster,
     all: &[Part],
     right: &str,
+    mut pending: Vec<usize>,
+    results: &mut [Result<(), Failure>],
     send: &mut dyn FnMut(&mut Cluster, &[usize]) -> Result<Vec<Answered>, Failure>,
-) -> Vec<Result<(), Failure>> {
+) {
     let link = cluster.link.clone();
-    let mut results: Vec<Result<(), Failure>> = vec![Ok(()); all.len()];
-    let mut pending: Vec<usize> = (0..all.len()).collect();
     let mut rest = Duration::from_millis(100);
     let mut told: Option<Instant> = None;
-    let mut backoff = Backoff::default();
     while !pending.is_empty() {
         let answers = match send(cluster, &pending) {
             Ok(answers) if answers.len() == pending.len() => answers,
@@ -297,12 +352,9 @@ fn settle(
                 }
                 break;
             }
-            Err(failure)
-                if failure.class == Class::Again && backoff.tries() < link.retries && !link.deadline().passed() =>
-            {
-                link.counters.retries.fetch_add(1, Ordering::Relaxed);
-                pause(backoff.next(failure.after), link.deadline());
-                continue;
+            // What was waited for says more than that the time is over.
+            Err(failure) if failure.class == Class::Timeout && pending.iter().all(|index| results[*index].is_err()) => {
+                break;
             }
             Err(failure) => {
                 for index in &pending {
@@ -315,11 +367,13 @@ fn settle(
         for (index, answer) in pending.iter().zip(answers) {
             let part = &all[*index];
             results[*index] = match answer.code {
-                code::NONE => Ok(()),
-                code::TOPIC_DENIED | code::CLUSTER_DENIED => Err(error::denied(right, &part.on)),
-                other => Err(error::failure(&part.what, other, answer.said.as_deref())),
+                None => Ok(()),
+                Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
+                    Err(error::denied(right, &part.on))
+                }
+                Some(other) => Err(error::failure(&part.what, other, answer.said.as_deref())),
             };
-            if matches!(answer.code, code::TOO_FEW_BROKERS | code::THROTTLED) {
+            if matches!(answer.code, Some(Code::InvalidReplicationFactor | Code::ThrottlingQuotaExceeded)) {
                 waiting.push(*index);
             }
         }
@@ -341,5 +395,4 @@ fn settle(
             break;
         }
     }
-    results
 }

@@ -1,12 +1,16 @@
 //! Logging in: what each SASL mechanism says in which step. Talks through a function that carries one message; knows no frames.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use common::engine::change::Failure;
 use common::output::secret::Secret;
 use ring::rand::SecureRandom;
 use ring::{digest, hmac, pbkdf2};
+
+use crate::oauth::Tokens;
 
 /// A SCRAM hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
@@ -70,10 +74,10 @@ impl Scram {
 pub(crate) enum Login {
     /// `PLAIN`.
     Plain { user: String, password: Secret },
-    /// `SCRAM-SHA-256` or `-512`.
-    Scram { scram: Scram, user: String, password: Secret },
-    /// `OAUTHBEARER` with a token that somebody else fetched.
-    Bearer { token: Secret },
+    /// `SCRAM-SHA-256` or `-512`; delegated: the user is a delegation token's id, and the password its HMAC.
+    Scram { scram: Scram, user: String, password: Secret, delegated: bool },
+    /// `OAUTHBEARER`.
+    Bearer { tokens: Arc<Tokens> },
 }
 
 /// Why a login did not come about.
@@ -83,6 +87,8 @@ pub(crate) enum Refused<E> {
     Carrier(E),
     /// What the broker said makes no sense, or does not prove that it knows the password.
     Protocol(String),
+    /// There is no token to log in with: its server refused, or may be asked again.
+    Token(Failure),
 }
 
 impl<E> From<E> for Refused<E> {
@@ -116,22 +122,27 @@ impl Login {
                 carry(format!("\0{user}\0{}", password.reveal()).into_bytes())?;
                 Ok(())
             }
-            Self::Bearer { token } => {
-                let answer = carry(format!("n,,\x01auth=Bearer {}\x01\x01", token.reveal()).into_bytes())?;
+            Self::Bearer { tokens } => {
+                let (token, extensions) = (tokens.token().map_err(Refused::Token)?, tokens.extensions());
+                let hello = format!("n,,\x01auth=Bearer {}\x01{extensions}\x01", token.reveal());
+                let answer = carry(hello.into_bytes())?;
                 if answer.is_empty() {
                     return Ok(());
                 }
                 // RFC 7628: a refusal comes as JSON and wants one more message before the broker says no.
+                // It says invalid_token and what the token lacks; the token itself is masked wherever it stands.
                 let text = String::from_utf8_lossy(&answer).into_owned();
-                carry(vec![1])?;
-                Err(Refused::Protocol(format!("the broker refused the token: {text}")))
+                drop(carry(vec![1]));
+                Err(Refused::Protocol(format!(
+                    "the broker refused the token: {text}; check its issuer, audience, scope and expiry"
+                )))
             }
-            Self::Scram { scram, user, password } => {
+            Self::Scram { scram, user, password, delegated } => {
                 let mut nonce = [0; 18];
                 ring::rand::SystemRandom::new()
                     .fill(&mut nonce)
                     .map_err(|_| Refused::Protocol("the system has no randomness".to_owned()))?;
-                let dialog = Dialog::new(*scram, user, &BASE64.encode(nonce));
+                let dialog = Dialog::new(*scram, user, &BASE64.encode(nonce), *delegated);
                 let first = carry(dialog.first().into_bytes())?;
                 let (last, expected) = dialog.last(password.reveal(), &first).map_err(Refused::Protocol)?;
                 let proof = carry(last.into_bytes())?;
@@ -154,13 +165,15 @@ struct Dialog {
     bare: String,
 }
 
-/// More iterations than any broker takes would only keep us busy: Kafka allows 4096 to 16384.
-const MOST_ITERATIONS: u32 = 1_000_000;
+/// What a broker may ask for. Fewer rounds than Kafka allows would give a stranger a proof to guess the password by in no time; more than any
+/// broker takes would only keep us busy (Kafka allows 4096 to 16384).
+const ITERATIONS: std::ops::RangeInclusive<u32> = 4096..=1_000_000;
 
 impl Dialog {
-    fn new(scram: Scram, user: &str, nonce: &str) -> Self {
+    fn new(scram: Scram, user: &str, nonce: &str, delegated: bool) -> Self {
         let user = user.replace('=', "=3D").replace(',', "=2C");
-        Self { scram, nonce: nonce.to_owned(), bare: format!("n={user},r={nonce}") }
+        let extension = if delegated { ",tokenauth=true" } else { "" };
+        Self { scram, nonce: nonce.to_owned(), bare: format!("n={user},r={nonce}{extension}") }
     }
 
     fn first(&self) -> String {
@@ -170,6 +183,9 @@ impl Dialog {
     /// Our last message, and the signature by which the server proves itself.
     fn last(&self, password: &str, server: &[u8]) -> Result<(String, String), String> {
         let server = std::str::from_utf8(server).map_err(|_| "the broker's SCRAM message is no text".to_owned())?;
+        if server.starts_with("m=") {
+            return Err("the broker's SCRAM message wants an extension that is not known (m=)".into());
+        }
         let part = |name: &str| {
             let found = server.split(',').find_map(|part| part.strip_prefix(name));
             found.ok_or_else(|| format!("the broker's SCRAM message lacks {name}"))
@@ -179,8 +195,17 @@ impl Dialog {
             return Err("the broker's SCRAM message does not repeat our nonce".into());
         }
         let salt = BASE64.decode(salt).map_err(|_| "the broker's SCRAM salt is no base64".to_owned())?;
-        let iterations = iterations.parse::<NonZeroU32>().ok().filter(|count| count.get() <= MOST_ITERATIONS);
-        let iterations = iterations.ok_or_else(|| "the broker's SCRAM iterations make no sense".to_owned())?;
+        if salt.is_empty() {
+            return Err("the broker's SCRAM salt is empty".into());
+        }
+        let iterations = iterations.parse::<NonZeroU32>().ok().filter(|count| ITERATIONS.contains(&count.get()));
+        let iterations = iterations.ok_or_else(|| {
+            format!(
+                "the broker's SCRAM iterations make no sense: {} to {} are taken",
+                ITERATIONS.start(),
+                ITERATIONS.end()
+            )
+        })?;
         let salted = self.scram.salted(password, &salt, iterations);
         let sign = |key: &[u8], text: &[u8]| hmac::sign(&hmac::Key::new(self.scram.hmac(), key), text);
         let client_key = sign(&salted, b"Client Key");
@@ -201,7 +226,7 @@ mod tests {
     /// The example of RFC 7677.
     #[test]
     fn the_example_of_the_rfc_comes_out() {
-        let dialog = Dialog::new(Scram::Sha256, "user", "rOprNGfwEbeRWgbNEkqO");
+        let dialog = Dialog::new(Scram::Sha256, "user", "rOprNGfwEbeRWgbNEkqO", false);
         assert_eq!(dialog.first(), "n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
         let server = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
         let (last, expected) = dialog.last("pencil", server).expect("a good message");
@@ -214,18 +239,23 @@ mod tests {
 
     #[test]
     fn names_are_escaped() {
-        assert_eq!(Dialog::new(Scram::Sha512, "a=b,c", "N").first(), "n,,n=a=3Db=2Cc,r=N");
+        assert_eq!(Dialog::new(Scram::Sha512, "a=b,c", "N", false).first(), "n,,n=a=3Db=2Cc,r=N");
+        assert_eq!(Dialog::new(Scram::Sha512, "id", "N", true).first(), "n,,n=id,r=N,tokenauth=true");
     }
 
     #[test]
     fn nonsense_is_named_and_costs_nothing() {
-        let dialog = Dialog::new(Scram::Sha512, "user", "N");
+        let dialog = Dialog::new(Scram::Sha512, "user", "N", false);
         for (server, part) in [
             ("r=Nx,s=AAAA", "lacks i="),
             ("r=other,s=AAAA,i=4096", "nonce"),
             ("r=N,s=AAAA,i=4096", "nonce"),
             ("r=Nx,s=?,i=4096", "base64"),
             ("r=Nx,s=AAAA,i=0", "iterations"),
+            ("r=Nx,s=AAAA,i=1", "iterations"),
+            ("r=Nx,s=AAAA,i=4095", "iterations"),
+            ("r=Nx,s=,i=4096", "salt is empty"),
+            ("m=x,r=Nx,s=AAAA,i=4096", "m="),
             ("r=Nx,s=AAAA,i=4294967295", "iterations"),
         ] {
             let error = dialog.last("secret", server.as_bytes()).expect_err(server);
@@ -235,8 +265,12 @@ mod tests {
 
     #[test]
     fn a_server_that_does_not_know_the_password_is_found_out() {
-        let login =
-            Login::Scram { scram: Scram::Sha256, user: "u".into(), password: Secret::new("a password of ours") };
+        let login = Login::Scram {
+            scram: Scram::Sha256,
+            user: "u".into(),
+            password: Secret::new("a password of ours"),
+            delegated: false,
+        };
         let mut nonce = String::new();
         let result = login.run(|message: Vec<u8>| -> Result<Vec<u8>, ()> {
             let text = String::from_utf8(message).expect("text");
@@ -252,7 +286,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn cut_messages_never_panic(server in ".{0,40}") {
-            let _ = Dialog::new(Scram::Sha256, "user", "N").last("secret", server.as_bytes());
+            let _ = Dialog::new(Scram::Sha256, "user", "N", false).last("secret", server.as_bytes());
         }
     }
 }

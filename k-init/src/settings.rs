@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use common::net::tls;
 use common::output::secret::Secret;
-use common::process::settings::{Env, Tls};
+use common::process::settings::{Env, Server, Tls};
 use rustls::ClientConfig;
 
 use crate::client::{Access, Address};
+use crate::jaas;
+use crate::oauth::{self, Tokens};
 use crate::properties;
 use crate::sasl::{Login, Scram};
 
@@ -17,8 +19,10 @@ use crate::sasl::{Login, Scram};
 pub(crate) const HELP: &str =
     "  KAFKA_BOOTSTRAP_SERVERS=kafka:9092 KAFKA_SECURITY_PROTOCOL=PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL
   KAFKA_SASL_MECHANISM=PLAIN|SCRAM-SHA-256|SCRAM-SHA-512|OAUTHBEARER KAFKA_USERNAME KAFKA_PASSWORD KAFKA_TOKEN
-  KAFKA_CA_FILE KAFKA_CERT_FILE KAFKA_KEY_FILE KAFKA_INSECURE=false KAFKA_CLIENT_CONFIG=client.properties
-  MIN_BROKERS KAFKA_VERIFY_SERVERS SEED_SCAN_MAX=100000";
+  KAFKA_OAUTH_TOKEN_URL KAFKA_OAUTH_CLIENT_ID KAFKA_OAUTH_CLIENT_SECRET KAFKA_OAUTH_SCOPE KAFKA_OAUTH_EXTENSIONS=name=value,…
+  KAFKA_CA_FILE KAFKA_CERT_FILE KAFKA_KEY_FILE KAFKA_INSECURE=false KAFKA_VERIFY_HOSTNAME=true KAFKA_CLIENT_CONFIG=client.properties
+  MIN_BROKERS KAFKA_VERIFY_SERVERS SEED_SCAN_MAX=100000
+  KAFKA_CONNECT_URL KAFKA_CONNECT_USERNAME KAFKA_CONNECT_PASSWORD KAFKA_CONNECT_CA_FILE";
 
 /// What k-init is told of its cluster.
 pub(crate) struct Settings {
@@ -30,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) verify: Option<Door>,
     /// `SEED_SCAN_MAX`.
     pub(crate) scan_max: u64,
+    /// `KAFKA_CONNECT_URL`.
+    pub(crate) connect: Option<Server>,
 }
 
 /// Servers, and whether they want TLS.
@@ -78,12 +84,13 @@ pub(crate) fn read(env: &mut Env) -> Option<Settings> {
 
     let servers = env.text(bootstrap).or_else(|| file.get(bootstrap).cloned()).unwrap_or_else(|| "kafka:9092".into());
     let bootstrap = addresses(env, bootstrap, &servers);
-    let protocol = env.choice(protocol, &PROTOCOLS).or_else(|| of_file(env, &file, protocol, &PROTOCOLS));
-    let protocol = protocol.unwrap_or(PROTOCOLS[0].1);
-    let mechanism = env.choice(mechanism, &MECHANISMS).or_else(|| of_file(env, &file, mechanism, &MECHANISMS));
+    let protocol = chosen(env, &file, protocol, &PROTOCOLS).unwrap_or(PROTOCOLS[0].1);
+    let mechanism = chosen(env, &file, mechanism, &MECHANISMS);
     let user = env.secret_text("KAFKA_USERNAME").or_else(|| file.get("KAFKA_USERNAME").cloned());
     let password = env.secret("KAFKA_PASSWORD").or_else(|| file.get("KAFKA_PASSWORD").map(Secret::new));
     let token = env.secret("KAFKA_TOKEN");
+    let oauth = oauth::settings(env, &file);
+    let delegated = file.contains_key(jaas::DELEGATION_TOKEN);
     let mut files = env.tls("KAFKA");
     let from_file = |name: &str| file.get(name).map(PathBuf::from);
     files.ca_file = files.ca_file.or_else(|| from_file("KAFKA_CA_FILE"));
@@ -91,8 +98,19 @@ pub(crate) fn read(env: &mut Env) -> Option<Settings> {
         (files.cert_file, files.key_file) = (from_file("KAFKA_CERT_FILE"), from_file("KAFKA_KEY_FILE"));
     }
 
-    unused(env, protocol, mechanism, (&user, &password, &token), &files);
-    let login = if protocol.sasl { login(env, mechanism, user, password, token) } else { None };
+    files.any_name = !chosen(env, &file, "KAFKA_VERIFY_HOSTNAME", &[("true", true), ("false", false)]).unwrap_or(true);
+    if files.any_name {
+        env.warning(
+            "KAFKA_VERIFY_HOSTNAME is false: a certificate of the same authority for any other server is taken as well",
+        );
+    }
+
+    unused(env, protocol, mechanism, (&user, &password, &token, &oauth), &files);
+    let login = if protocol.sasl { login(env, mechanism, user, password, token, oauth) } else { None };
+    let login = match login {
+        Some(Login::Scram { scram, user, password, .. }) => Some(Login::Scram { scram, user, password, delegated }),
+        other => other,
+    };
     let config = if protocol.tls || files.ca_file.is_some() { tls_config(env, &files) } else { None };
     let access = Access { tls: config.clone().filter(|_| protocol.tls), login };
 
@@ -106,15 +124,21 @@ pub(crate) fn read(env: &mut Env) -> Option<Settings> {
         env.problem("MIN_BROKERS must be at least 1");
     }
     let scan_max = env.number("SEED_SCAN_MAX").map_or(100_000, u64::from);
-    (env.problems().len() == before).then_some(Settings { bootstrap, access, min_brokers, verify, scan_max })
+    let connect = env.server("KAFKA_CONNECT", None);
+    let settings = Settings { bootstrap, access, min_brokers, verify, scan_max, connect };
+    (env.problems().len() == before).then_some(settings)
 }
 
-fn of_file<T: Clone>(env: &mut Env, file: &BTreeMap<String, String>, name: &str, choices: &[(&str, T)]) -> Option<T> {
+/// A setting of a fixed set of words, from the environment or else from the Java client's file.
+fn chosen<T: Clone>(env: &mut Env, file: &BTreeMap<String, String>, name: &str, choices: &[(&str, T)]) -> Option<T> {
+    if let Some(found) = env.choice(name, choices) {
+        return Some(found);
+    }
     let value = file.get(name)?;
     let found = choices.iter().find(|(word, _)| word == value).map(|(_, choice)| choice.clone());
     if found.is_none() {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        env.problem(format!("KAFKA_CLIENT_CONFIG: {value}: must be one of {}", words.join(", ")));
+        env.problem(format!("KAFKA_CLIENT_CONFIG: {name} must be one of {}", words.join(", ")));
     }
     found
 }
@@ -132,7 +156,7 @@ fn unused(
     env: &mut Env,
     protocol: Protocol,
     mechanism: Option<Mechanism>,
-    (user, password, token): (&Option<String>, &Option<Secret>, &Option<Secret>),
+    (user, password, token, oauth): (&Option<String>, &Option<Secret>, &Option<Secret>, &Option<Tokens>),
     tls: &Tls,
 ) {
     if !protocol.sasl {
@@ -141,6 +165,7 @@ fn unused(
             ("KAFKA_USERNAME", user.is_some()),
             ("KAFKA_PASSWORD", password.is_some()),
             ("KAFKA_TOKEN", token.is_some()),
+            ("KAFKA_OAUTH_TOKEN_URL", oauth.is_some()),
         ];
         let set: Vec<&str> = set.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect();
         if !set.is_empty() {
@@ -157,6 +182,7 @@ fn unused(
             ("KAFKA_CA_FILE", tls.ca_file.is_some() && !verifies),
             ("KAFKA_CERT_FILE", tls.cert_file.is_some()),
             ("KAFKA_INSECURE", tls.insecure && !verifies),
+            ("KAFKA_VERIFY_HOSTNAME", tls.any_name && !verifies),
         ];
         for (name, _) in set.into_iter().filter(|(_, set)| *set) {
             env.problem(format!(
@@ -172,6 +198,7 @@ fn login(
     user: Option<String>,
     password: Option<Secret>,
     token: Option<Secret>,
+    oauth: Option<Tokens>,
 ) -> Option<Login> {
     let Some(mechanism) = mechanism else {
         let words: Vec<&str> = MECHANISMS.iter().map(|(word, _)| *word).collect();
@@ -181,14 +208,27 @@ fn login(
         ));
         return None;
     };
+    if mechanism != Mechanism::Bearer && oauth.is_some() {
+        env.problem("KAFKA_OAUTH_TOKEN_URL is used by OAUTHBEARER only: set KAFKA_SASL_MECHANISM, or remove it");
+        return None;
+    }
     match (mechanism, user, password, token) {
-        (Mechanism::Bearer, None, None, Some(token)) => Some(Login::Bearer { token }),
-        (Mechanism::Bearer, _, _, None) => {
-            env.problem("OAUTHBEARER needs KAFKA_TOKEN or KAFKA_TOKEN_FILE");
-            None
-        }
+        (Mechanism::Bearer, None, None, token) => match (token, oauth) {
+            (Some(token), None) => Some(Login::Bearer { tokens: Arc::new(Tokens::fixed(token)) }),
+            (None, Some(tokens)) => Some(Login::Bearer { tokens: Arc::new(tokens) }),
+            (Some(_), Some(_)) => {
+                env.problem("KAFKA_TOKEN and KAFKA_OAUTH_TOKEN_URL are both set: keep one of them");
+                None
+            }
+            (None, None) => {
+                env.problem(
+                    "OAUTHBEARER needs KAFKA_TOKEN, KAFKA_TOKEN_FILE, or KAFKA_OAUTH_TOKEN_URL with its client",
+                );
+                None
+            }
+        },
         (Mechanism::Bearer, ..) => {
-            env.problem("OAUTHBEARER uses KAFKA_TOKEN alone: KAFKA_USERNAME and KAFKA_PASSWORD would not be used");
+            env.problem("OAUTHBEARER uses a token alone: KAFKA_USERNAME and KAFKA_PASSWORD would not be used");
             None
         }
         (_, _, _, Some(_)) => {
@@ -196,7 +236,9 @@ fn login(
             None
         }
         (Mechanism::Plain, Some(user), Some(password), None) => Some(Login::Plain { user, password }),
-        (Mechanism::Scram(scram), Some(user), Some(password), None) => Some(Login::Scram { scram, user, password }),
+        (Mechanism::Scram(scram), Some(user), Some(password), None) => {
+            Some(Login::Scram { scram, user, password, delegated: false })
+        }
         (_, user, password, None) => {
             let missing = if user.is_none() { "KAFKA_USERNAME" } else { "KAFKA_PASSWORD" };
             let both = if user.is_none() && password.is_none() { " and KAFKA_PASSWORD are" } else { " is" };
@@ -247,7 +289,7 @@ fn addresses(env: &mut Env, name: &str, list: &str) -> Vec<Address> {
     for one in list.split(',').map(str::trim).filter(|one| !one.is_empty()) {
         match address(one) {
             Ok(address) => found.push(address),
-            Err(error) => env.problem(format!("{name}: {one}: {error}")),
+            Err(error) => env.problem(format!("{name}: {}: {error}", shown(one))),
         }
     }
     if found.is_empty() && !list.chars().any(|c| !c.is_whitespace() && c != ',') {
@@ -256,10 +298,15 @@ fn addresses(env: &mut Env, name: &str, list: &str) -> Vec<Address> {
     found
 }
 
+/// An address as it may be quoted: without what may be a password.
+fn shown(text: &str) -> &str {
+    text.rsplit_once('@').map_or(text, |(_, host)| host)
+}
+
 fn address(text: &str) -> Result<Address, String> {
     let wrong = || "must be host:port".to_owned();
-    if text.contains("://") || text.contains('/') {
-        return Err("must be host:port, without a scheme or a path".into());
+    if text.contains("://") || text.contains('/') || text.contains('@') {
+        return Err("must be host:port, without a scheme, a user or a path".into());
     }
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -301,6 +348,14 @@ mod tests {
     }
 
     #[test]
+    fn a_password_in_an_address_is_not_quoted() {
+        for servers in ["SASL_SSL://u:S3cr3t@h:9092", "u:S3cr3t@h:9092", "a:1,u:S3cr3t@"] {
+            let found = problems(&[("KAFKA_BOOTSTRAP_SERVERS", servers)]);
+            assert!(found.len() == 1 && !found[0].contains("S3cr3t"), "{found:?}");
+        }
+    }
+
+    #[test]
     fn the_default_is_a_plain_broker() {
         let settings = read(&mut Env::of_pairs(&[])).expect("nothing is wrong with nothing");
         assert_eq!(settings.bootstrap, [Address { host: "kafka".into(), port: 9092 }]);
@@ -326,6 +381,11 @@ mod tests {
         let plain = [("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT"), ("KAFKA_SASL_MECHANISM", "PLAIN")];
         assert!(problems(&plain)[0].contains("KAFKA_USERNAME and KAFKA_PASSWORD are not set"));
         assert!(problems(&[plain[0], ("KAFKA_SASL_MECHANISM", "OAUTHBEARER")])[0].contains("KAFKA_TOKEN"));
+        let oauth = ("KAFKA_OAUTH_TOKEN_URL", "http://idp/token");
+        assert!(
+            problems(&[plain[0], ("KAFKA_SASL_MECHANISM", "OAUTHBEARER"), oauth])[0].contains("KAFKA_OAUTH_CLIENT_ID")
+        );
+        assert!(problems(&[("KAFKA_OAUTH_CLIENT_ID", "id")])[0].contains("KAFKA_OAUTH_TOKEN_URL"));
         assert!(problems(&[plain[0], ("KAFKA_SASL_MECHANISM", "GSSAPI")])[0].contains("must be one of"));
         let good = [plain[0], plain[1], ("KAFKA_USERNAME", "admin"), ("KAFKA_PASSWORD", "a-secret-of-ours")];
         assert_eq!(problems(&good), [""; 0]);

@@ -20,18 +20,19 @@ use common::engine::kind::Exported;
 use common::files::json::step;
 use common::files::{Object, Problem, Set};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::cluster::{Cluster, Node};
-use crate::config::{self, Held, Resource as ConfigResource};
+use crate::config::{self, Altered, Held, Resource as ConfigResource};
 use crate::error::{self, Right};
-use crate::resource::{Batch, Resource, declared, refused, to_write};
+use crate::resource::{Batch, Mode, Resource, declared};
 use crate::wire;
 
 mod request;
 
-use request::{creatable, create, grow, read, read_all};
+use request::{creatable, create_topics, grow_topics, read, read_all};
 
 /// The folder's name.
 pub(crate) const KIND: &str = "topics";
@@ -76,6 +77,8 @@ pub(crate) struct Topics {
 }
 
 const MIN_IN_SYNC: &str = "min.insync.replicas";
+/// What a topic counts that leaves its partitions to the brokers' `num.partitions`.
+const UNTOLD: usize = 10;
 
 impl Topics {
     pub(crate) fn of(set: &Set) -> (Self, Vec<Problem>) {
@@ -92,10 +95,6 @@ impl Topics {
             }
         });
         (Self { wants, made: BTreeSet::new() }, problems)
-    }
-
-    fn want(&self, name: &str) -> Option<&Want> {
-        self.wants.iter().find(|want| want.name == name)
     }
 }
 
@@ -118,6 +117,12 @@ fn want(object: &Object) -> Result<Want, Vec<Problem>> {
         return Err(problems);
     }
     Ok(Want { name, partitions: body.partitions, replicas: body.replicas, config, masked: object.masked.clone() })
+}
+
+/// Partitions and settings that a topic's file declares, if it can be read.
+pub(crate) fn shape(object: &Object) -> Option<(Option<i32>, BTreeMap<String, Option<String>>)> {
+    let want = want(object).ok()?;
+    Some((want.partitions, want.config))
 }
 
 /// Kafka's own rule for names.
@@ -165,9 +170,20 @@ fn compared(want: &Want, have: Option<&Have>) -> Change {
             differences.push(Difference { fixable: created, ..difference });
         }
     }
+    let replicas = want.replicas.or(have.map(|have| have.replicas));
+    let least = want.config.get(MIN_IN_SYNC).and_then(|least| least.as_deref()?.trim().parse::<i16>().ok());
+    if let (Some(replicas), Some(least)) = (replicas, least)
+        && least > replicas
+    {
+        notes.push(format!(
+            "{MIN_IN_SYNC} is {least}, and there are {replicas} replicas: Kafka takes the smaller of the two"
+        ));
+    }
     let none = BTreeMap::new();
     let held = have.map_or(&none, |have| &have.config);
-    differences.extend(config::differences("/config", &want.config, held, config::ON_TOPIC));
+    let (settings, untold) = config::differences("/config", &want.config, held);
+    differences.extend(settings);
+    notes.extend(untold);
     diff::mask(&mut differences, &want.masked);
     let action = match have {
         None => Action::Create,
@@ -192,8 +208,44 @@ fn missing_right(name: &str, change: &Change, operations: i32) -> Option<Failure
     None
 }
 
+/// What is sent for a topic.
+pub(crate) struct Step {
+    name: String,
+    /// Partitions that are made.
+    partitions: usize,
+    create: Option<CreatableTopic>,
+    grow: Option<CreatePartitionsTopic>,
+    config: Option<Altered>,
+}
+
+impl Step {
+    fn of(want: &Want, change: &Change) -> Self {
+        let name = want.name.clone();
+        let counted = want.partitions.and_then(|count| usize::try_from(count).ok());
+        if change.action == Action::Create {
+            let partitions = counted.unwrap_or(UNTOLD);
+            return Self { name, partitions, create: Some(creatable(want)), grow: None, config: None };
+        }
+        let grows = change.differences.iter().any(|difference| difference.fixable && difference.path == "/partitions");
+        // None places them by the broker; an empty list would be an assignment of nothing (39).
+        let grow = grows.then(|| {
+            CreatePartitionsTopic::default()
+                .with_name(wire::topic(&name))
+                .with_count(want.partitions.unwrap_or(-1))
+                .with_assignments(None)
+        });
+        let changes = config::changes(&change.differences, "/config", &want.config);
+        let config = (!changes.is_empty()).then(|| (ConfigResource::topic(&name, None), changes));
+        Self { name, partitions: counted.filter(|_| grows).unwrap_or(0), create: None, grow, config }
+    }
+}
+
 impl Resource for Topics {
-    fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned>, Failure> {
+    type Step = Step;
+
+    const VALIDATES: bool = true;
+
+    fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned<Step>>, Failure> {
         let wants: Vec<&Want> =
             self.wants.iter().filter(|want| only.is_none_or(|only| only.contains(&want.name))).collect();
         let names: Vec<&str> = wants.iter().map(|want| want.name.as_str()).collect();
@@ -224,23 +276,36 @@ impl Resource for Topics {
         Ok(wants.into_iter().map(|want| self.verdict(want, held.remove(&want.name), only.is_none())).collect())
     }
 
-    fn preflight(&self, cluster: &mut Cluster, planned: &[Planned]) -> Vec<Problem> {
-        let todo: Vec<&Planned> = planned.iter().filter(|planned| to_write(planned).is_some()).collect();
-        let chunks = todo.chunks(1000);
-        chunks.flat_map(|chunk| refused(chunk.iter().copied(), self.send(cluster, chunk, true))).collect()
+    fn begin(&mut self, cluster: &mut Cluster, todo: &[&Step]) {
+        for step in todo.iter().filter(|step| step.create.is_some() || step.grow.is_some()) {
+            self.made.insert(step.name.clone());
+            cluster.made = cluster.made.saturating_add(u32::try_from(step.partitions).unwrap_or(u32::MAX));
+        }
     }
 
-    fn write(&mut self, cluster: &mut Cluster, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
-        for planned in todo {
-            let grows = |change: &Change| change.differences.iter().any(|difference| difference.path == "/partitions");
-            if planned.verdict.as_ref().is_ok_and(|change| change.action == Action::Create || grows(change)) {
-                self.made.insert(planned.id.name.clone());
-                let count = self.want(&planned.id.name).and_then(|want| want.partitions);
-                let count = count.and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
-                cluster.made = cluster.made.saturating_add(count);
+    /// Sends creates, growths and settings, a request each, or has them validated.
+    fn send(&self, cluster: &mut Cluster, todo: &[&Step], mode: Mode) -> Vec<Result<(), Failure>> {
+        let (mut creates, mut grows) = (Batch::new("Create"), Batch::new("Alter"));
+        let mut configs = Batch::new("AlterConfigs");
+        for (index, Step { name, partitions, create, grow, config }) in todo.iter().enumerate() {
+            let on = || format!("Topic:{name}");
+            if let Some(topic) = create {
+                let weight = 1 + partitions + topic.configs.len();
+                creates.push((index, weight), on(), format!("cannot create topic {name}"), topic.clone());
+            }
+            if let Some(topic) = grow {
+                let what = format!("cannot grow topic {name} to {} partitions", topic.count);
+                grows.push((index, *partitions), on(), what, topic.clone());
+            }
+            if let Some(altered) = config {
+                configs.push((index, altered.1.len()), on(), config::what(altered), altered.clone());
             }
         }
-        self.send(cluster, todo, false)
+        let mut results = vec![Ok(()); todo.len()];
+        creates.settle(cluster, &mut results, |cluster, topics| create_topics(cluster, topics, mode));
+        grows.settle(cluster, &mut results, |cluster, topics| grow_topics(cluster, topics, mode));
+        configs.settle(cluster, &mut results, |cluster, altered| config::alter(cluster, altered, mode));
+        results
     }
 
     fn export(&self, cluster: &mut Cluster) -> Result<Vec<Exported>, Failure> {
@@ -251,7 +316,7 @@ impl Resource for Topics {
         for ((name, have), config) in held.into_iter().zip(configs) {
             let config: Map<String, Value> = config?
                 .into_iter()
-                .filter(|(_, held)| held.source == config::ON_TOPIC && !held.sensitive)
+                .filter(|(_, held)| held.own && !held.sensitive)
                 .filter_map(|(key, held)| Some((key, Value::from(held.value?))))
                 .collect();
             let mut body = json!({"partitions": have.partitions, "replicas": have.replicas});
@@ -266,7 +331,7 @@ impl Resource for Topics {
 }
 
 impl Topics {
-    fn verdict(&self, want: &Want, held: Option<Result<Have, Failure>>, first: bool) -> Planned {
+    fn verdict(&self, want: &Want, held: Option<Result<Have, Failure>>, first: bool) -> Planned<Step> {
         let id = ObjectId::new(KIND, &want.name);
         let verdict = match held.transpose() {
             Err(failure) => Err(failure),
@@ -287,46 +352,14 @@ impl Topics {
                 }
             }
         };
-        Planned::new(id, verdict)
-    }
-
-    /// Sends creates, growths and settings, a request each, or has them validated.
-    fn send(&self, cluster: &mut Cluster, todo: &[&Planned], validate: bool) -> Vec<Result<(), Failure>> {
-        let (mut creates, mut grows) = (Batch::new("Create"), Batch::new("Alter"));
-        let mut configs = Batch::new("AlterConfigs");
-        for (index, planned) in todo.iter().enumerate() {
-            let (Ok(change), Some(want)) = (&planned.verdict, self.want(&planned.id.name)) else { continue };
-            let on = format!("Topic:{}", want.name);
-            if change.action == Action::Create {
-                creates.push(index, on, format!("cannot create topic {}", want.name), creatable(want));
-                continue;
-            }
-            if change.differences.iter().any(|difference| difference.fixable && difference.path == "/partitions") {
-                let count = want.partitions.unwrap_or(-1);
-                // None places them by the broker; an empty list would be an assignment of nothing (39).
-                let topic = CreatePartitionsTopic::default()
-                    .with_name(wire::topic(&want.name))
-                    .with_count(count)
-                    .with_assignments(None);
-                grows.push(index, on.clone(), format!("cannot grow topic {} to {count} partitions", want.name), topic);
-            }
-            let changes = config::changes(&change.differences, "/config", &want.config);
-            if !changes.is_empty() {
-                let keys: Vec<&str> = changes.iter().map(|(key, _)| key.as_str()).collect();
-                let what = format!("cannot set {} of topic {}", keys.join(", "), want.name);
-                configs.push(index, on, what, (ConfigResource::topic(&want.name, None), changes));
-            }
-        }
-        let mut results = vec![Ok(()); todo.len()];
-        creates.settle(cluster, &mut results, |cluster, topics| create(cluster, topics, validate));
-        grows.settle(cluster, &mut results, |cluster, topics| grow(cluster, topics, validate));
-        configs.settle(cluster, &mut results, |cluster, altered| config::alter(cluster, altered, validate));
-        results
+        Planned::new(id, verdict).with_step(|change| Ok(Step::of(want, change)))
     }
 }
 
-/// Why a topic cannot be written to yet by a producer that waits for all replicas.
+/// Why a topic cannot be written to yet by a producer that waits for all replicas. More than there are replicas is never waited for:
+/// Kafka takes the smaller of the two.
 fn unready(have: &Have, least: usize) -> Option<String> {
+    let least = least.min(usize::try_from(have.replicas).unwrap_or(1));
     let few = || format!("{} of {} replicas are in sync, and {MIN_IN_SYNC} is {least}", have.in_sync, have.replicas);
     have.broken.clone().or_else(|| (have.in_sync < least.max(1)).then(few))
 }

@@ -6,17 +6,19 @@
 //! | any                | other iterations           | –                       | write                              |
 //! | any                | the same                   | works                   | nothing                            |
 //! | any                | the same                   | is refused              | write                              |
+//! | any                | the same                   | not tried in time       | write, and prove it then           |
 //! | any                | the same                   | is not offered          | nothing, "password not verified"   |
 //! | not declared       | a credential               | –                       | left alone, named in a note        |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::engine::change::{Action, Change, Difference, Failure, ObjectId, Planned, Shown};
 use common::engine::kind::Exported;
 use common::files::{Object, Problem, Set};
+use common::net::http::parallel;
 use common::net::retry::Backoff;
 use common::net::retry::Counters;
 use common::net::retry::pause;
@@ -27,13 +29,13 @@ use serde_json::json;
 
 use crate::client::{Access, Connection, How};
 use crate::cluster::{Cluster, Link, Node};
-use crate::resource::{Batch, CLUSTER, Resource, declared, to_write};
+use crate::resource::{Batch, CLUSTER, Mode, Resource, declared};
 use crate::sasl::{Login, Scram};
 use crate::settings::Door;
 
 mod request;
 
-use request::{describe, upsert, upsertion};
+use request::{Credentials, describe, upsert, upsertion};
 
 /// The folder's name.
 pub(crate) const KIND: &str = "users";
@@ -41,6 +43,8 @@ pub(crate) const KIND: &str = "users";
 /// What Kafka's own tool uses, and the least that a broker takes.
 const ITERATIONS: u32 = 4096;
 const MOST_ITERATIONS: u32 = 16384;
+/// Passwords that are proven at once.
+const CONNECTIONS: usize = 8;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +71,8 @@ struct Want {
 enum Proof {
     Works,
     Refused,
+    /// Others took the time: it is written, and proven then. Those that work are quickly proven, so most of these would be refused.
+    Late,
     /// Nobody was asked, or nobody could say; the text tells why.
     Unknown(String),
 }
@@ -76,6 +82,8 @@ pub(crate) struct Users {
     wants: Vec<Want>,
     door: Option<Door>,
     counters: Arc<Counters>,
+    /// The place of the address that answered last.
+    answered: AtomicUsize,
     /// Whether a salted password would be readable on its way.
     in_the_open: bool,
 }
@@ -83,8 +91,8 @@ pub(crate) struct Users {
 impl Users {
     pub(crate) fn of(set: &Set, door: Option<Door>, link: &Link, offline: bool) -> (Self, Vec<Problem>) {
         let (wants, problems) = declared(set, KIND, |object| want(object, offline).map_err(|problem| vec![problem]));
-        let in_the_open = link.access.tls.is_none();
-        (Self { wants, door, counters: link.counters.clone(), in_the_open }, problems)
+        let in_the_open = link.access().tls.is_none();
+        (Self { wants, door, counters: link.counters.clone(), answered: AtomicUsize::new(0), in_the_open }, problems)
     }
 
     /// Logs in with the declared password. A broker that is busy is asked again; one without the mechanism cannot say.
@@ -92,14 +100,21 @@ impl Users {
         let Some(door) = &self.door else {
             return Proof::Unknown("no SASL listener is known: set KAFKA_VERIFY_SERVERS".into());
         };
-        let login = Login::Scram { scram, user: want.name.clone(), password: want.password.clone() };
+        let login = Login::Scram { scram, user: want.name.clone(), password: want.password.clone(), delegated: false };
         let access = Access { tls: door.tls.clone(), login: Some(login) };
         let mut backoff = Backoff::default();
-        let mut index = 0;
+        let mut index = self.answered.load(Ordering::Relaxed);
         loop {
             let address = &door.addresses[index % door.addresses.len()];
             let limit = link.deadline().at_most(link.request);
-            let Err(trouble) = Connection::open(address, &access, &self.counters, limit) else { return Proof::Works };
+            let how = Connection::open(address, &access, &self.counters, limit).err();
+            if how.as_ref().is_none_or(|trouble| trouble.how == How::Denied) {
+                self.answered.store(index, Ordering::Relaxed);
+            }
+            let Some(trouble) = how else {
+                link.password_of(&want.name, scram, &want.password);
+                return Proof::Works;
+            };
             match trouble.how {
                 How::Denied => return Proof::Refused,
                 How::NoMechanism | How::Hopeless => return Proof::Unknown(trouble.text),
@@ -115,19 +130,38 @@ impl Users {
         }
     }
 
-    fn verdict(&self, want: &Want, held: &BTreeMap<Scram, u32>, node: &Node, first: bool) -> Change {
-        let mut proofs = BTreeMap::new();
-        for scram in want.mechanisms.iter().filter(|scram| first && held.contains_key(scram)) {
-            if want.iterations.is_none_or(|iterations| held.get(scram) == Some(&iterations.get())) {
-                proofs.insert(*scram, self.prove(want, *scram, &node.link));
-            }
-        }
-        compared(&want.mechanisms, want.iterations.map(NonZeroU32::get), held, &proofs)
+    /// Logs in for every credential that looks as it should, on several connections at once: a broker holds back who is refused.
+    fn prove_all(&self, held: &Credentials, wants: &[&Want], node: &Node) -> BTreeMap<(String, Scram), Proof> {
+        let looks_right = |want: &&Want| {
+            let have = held.get(&want.name).and_then(|held| held.as_ref().ok());
+            let iterations = want.iterations.map(NonZeroU32::get);
+            let right = |scram: &&Scram| {
+                let have = have.and_then(|have| have.get(scram));
+                have.is_some_and(|have| iterations.is_none_or(|wanted| wanted == *have))
+            };
+            want.mechanisms.iter().filter(right).copied().collect::<Vec<Scram>>()
+        };
+        let todo: Vec<(&Want, Scram)> =
+            wants.iter().flat_map(|want| looks_right(want).into_iter().map(|scram| (*want, scram))).collect();
+        let run = node.link.deadline();
+        let budget = run.at_most(run.left() / 2);
+        let proofs = parallel(&todo, CONNECTIONS, |(want, scram)| {
+            if budget.passed() { Proof::Late } else { self.prove(want, *scram, &node.link) }
+        });
+        let named = todo.into_iter().map(|(want, scram)| (want.name.clone(), scram));
+        named.zip(proofs).collect()
     }
 }
 
 fn want(object: &Object, offline: bool) -> Result<Want, Problem> {
     let body: Body = object.typed()?;
+    // RFC 5802's names, as Kafka reads them.
+    if !object.id.name.chars().all(|c| matches!(c, '\x01'..='\x7f')) {
+        return Err(object.problem(
+            "",
+            "nobody can log in by SCRAM whose name is not ASCII: Kafka would store it, and refuse the login",
+        ));
+    }
     if body.mechanisms.is_empty() {
         return Err(object.located("/mechanisms", "needs at least one of SCRAM-SHA-256, SCRAM-SHA-512"));
     }
@@ -167,7 +201,7 @@ fn compared(
             continue;
         }
         match proofs.get(scram) {
-            Some(Proof::Refused) => {
+            Some(Proof::Refused | Proof::Late) => {
                 differences.push(Difference::new(format!("/mechanisms/{name}"), Shown::Masked, Shown::Masked));
             }
             Some(Proof::Unknown(why)) => notes.push(format!("password not verified for {name}: {why}")),
@@ -185,57 +219,88 @@ fn compared(
     Change { action, differences, locked: None, notes }
 }
 
+/// What is written of a user: its credential in some mechanisms.
+pub(crate) struct Credential {
+    name: String,
+    password: Secret,
+    iterations: NonZeroU32,
+    scrams: Vec<Scram>,
+}
+
+impl Credential {
+    fn of(want: &Want, change: &Change) -> Self {
+        let differs = |scram: &&Scram| {
+            let path = format!("/mechanisms/{}", scram.name());
+            change.differences.iter().any(|difference| difference.path == path)
+        };
+        let least = NonZeroU32::new(ITERATIONS).expect("4096 is not zero");
+        Self {
+            name: want.name.clone(),
+            password: want.password.clone(),
+            iterations: want.iterations.unwrap_or(least),
+            scrams: want.mechanisms.iter().filter(differs).copied().collect(),
+        }
+    }
+}
+
 impl Resource for Users {
-    fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned>, Failure> {
+    type Step = Credential;
+
+    const VALIDATES: bool = false;
+
+    fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned<Credential>>, Failure> {
         let wants: Vec<&Want> =
             self.wants.iter().filter(|want| only.is_none_or(|only| only.contains(&want.name))).collect();
         let names: Vec<&str> = wants.iter().map(|want| want.name.as_str()).collect();
         let mut held = describe(node, Some(&names))?;
+        // Other brokers are asked for what they have been told; one proof is enough.
+        let proofs = if only.is_none() { self.prove_all(&held, &wants, node) } else { BTreeMap::new() };
+        let verdict = |want: &Want, held: &BTreeMap<Scram, u32>| {
+            let proof = |scram: &Scram| Some((*scram, proofs.get(&(want.name.clone(), *scram))?.clone()));
+            let proofs = want.mechanisms.iter().filter_map(proof).collect();
+            compared(&want.mechanisms, want.iterations.map(NonZeroU32::get), held, &proofs)
+        };
         let planned = wants.into_iter().map(|want| {
             let verdict = match held.remove(&want.name) {
                 Some(Err(failure)) => Err(failure),
-                Some(Ok(held)) => Ok(self.verdict(want, &held, node, only.is_none())),
-                None => Ok(self.verdict(want, &BTreeMap::new(), node, only.is_none())),
+                Some(Ok(held)) => Ok(verdict(want, &held)),
+                None => Ok(verdict(want, &BTreeMap::new())),
             };
-            Planned::new(ObjectId::new(KIND, &want.name), verdict)
+            Planned::new(ObjectId::new(KIND, &want.name), verdict).with_step(|change| Ok(Credential::of(want, change)))
         });
         Ok(planned.collect())
     }
 
-    fn preflight(&self, cluster: &mut Cluster, planned: &[Planned]) -> Vec<Problem> {
-        let writes = planned.iter().any(|planned| to_write(planned).is_some());
-        if writes && self.in_the_open {
+    fn begin(&mut self, cluster: &mut Cluster, _: &[&Credential]) {
+        if self.in_the_open {
             cluster.warn(
                 "users are about to be written over a connection without TLS: whoever listens can log in with the salted password",
             );
         }
-        Vec::new()
     }
 
     /// A user stands at most once in a request (92), so each request carries one mechanism of each.
-    fn write(&mut self, cluster: &mut Cluster, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
+    fn send(&self, cluster: &mut Cluster, todo: &[&Credential], _: Mode) -> Vec<Result<(), Failure>> {
         let mut results = vec![Ok(()); todo.len()];
         for scram in [Scram::Sha256, Scram::Sha512] {
             let mut batch = Batch::new("Alter");
-            for (index, planned) in todo.iter().enumerate() {
-                let (Ok(change), Some(want)) =
-                    (&planned.verdict, self.wants.iter().find(|want| want.name == planned.id.name))
-                else {
-                    continue;
-                };
-                let path = format!("/mechanisms/{}", scram.name());
-                if !change.differences.iter().any(|difference| difference.path == path) {
-                    continue;
-                }
-                match upsertion(want, scram) {
+            for (index, credential) in
+                todo.iter().enumerate().filter(|(_, credential)| credential.scrams.contains(&scram))
+            {
+                match upsertion(credential, scram) {
                     Ok(upsertion) => {
-                        let what = format!("cannot write {} of user {}", scram.name(), want.name);
-                        batch.push(index, CLUSTER, what, upsertion);
+                        let what = format!("cannot write {} of user {}", scram.name(), credential.name);
+                        batch.push((index, 1), CLUSTER, what, upsertion);
                     }
                     Err(failure) => results[index] = Err(failure),
                 }
             }
             batch.settle(cluster, &mut results, upsert);
+            for (credential, result) in todo.iter().zip(&results) {
+                if result.is_ok() && credential.scrams.contains(&scram) {
+                    cluster.link.password_of(&credential.name, scram, &credential.password);
+                }
+            }
         }
         results
     }

@@ -1,13 +1,15 @@
-//! Kafka's frames: which requests there are, how one is put together and its answer taken apart, and what the first bytes say when the
-//! other side is no Kafka. No sockets, no judgment about answers.
+//! Kafka's frames: which requests there are and in which versions, how one is put together and its answer taken apart, and what the first
+//! bytes say when the other side is no Kafka. No sockets, no judgment about answers.
 
 use anyhow::{Context, Result, bail};
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages as m;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes};
 
-/// The longest answer that is read; a broker's own limit for what it takes is 100 MB.
-pub(crate) const LONGEST: usize = 64 << 20;
+mod shape;
+
+/// The longest answer that is read, where a request does not say less.
+pub(crate) const LONGEST: usize = 32 << 20;
 
 /// One kind of request. The protocol crate has a trait like it only together with its broker half.
 pub(crate) trait Api: Encodable + HeaderVersion + Message {
@@ -27,20 +29,27 @@ pub(crate) trait Api: Encodable + HeaderVersion + Message {
         false
     }
 
-    /// Whether the first count of an answer can be true. The decoder reserves what the wire says before it reads, and a
-    /// stranger's two gigabytes would end the process; whoever passes these two checks is a broker.
-    fn plausible(_version: i16, _body: &[u8]) -> bool {
-        true
+    /// The longest answer that can be true, in bytes.
+    fn longest(&self) -> usize {
+        LONGEST
+    }
+
+    /// Where strings and arrays stand in the answer: `shape` has the words.
+    const SHAPE: &'static str;
+
+    fn flexible(version: i16) -> bool {
+        Self::Answer::header_version(version) > 0
     }
 }
 
 macro_rules! api {
-    ($request:ident, $answer:ident, $key:literal, $lowest:literal, $highest:literal, $throttle:expr $(, $writes:expr)?) => {
+    ($request:ident, $answer:ident, $key:literal, $lowest:literal..=$highest:literal, $shape:literal, $throttle:expr $(, $writes:expr)?) => {
         impl Api for m::$request {
             const KEY: i16 = $key;
             const NAME: &'static str = stringify!($request);
             const LOWEST: i16 = $lowest;
             const HIGHEST: i16 = $highest;
+            const SHAPE: &'static str = $shape;
             type Answer = m::$answer;
             fn throttle(answer: &m::$answer) -> i32 {
                 let throttle: fn(&m::$answer) -> i32 = $throttle;
@@ -54,81 +63,142 @@ macro_rules! api {
     };
 }
 
-// Most are asked in one version, which every broker from 3.5 on has: what the codec knows of the others is then not in the binary.
-api!(SaslHandshakeRequest, SaslHandshakeResponse, 17, 1, 1, |_| 0);
-api!(SaslAuthenticateRequest, SaslAuthenticateResponse, 36, 2, 2, |_| 0);
-api!(DescribeClusterRequest, DescribeClusterResponse, 60, 0, 0, |a| a.throttle_time_ms);
-api!(CreateTopicsRequest, CreateTopicsResponse, 19, 7, 7, |a| a.throttle_time_ms, |q| !q.validate_only);
-api!(CreatePartitionsRequest, CreatePartitionsResponse, 37, 3, 3, |a| a.throttle_time_ms, |q| !q.validate_only);
-api!(DescribeConfigsRequest, DescribeConfigsResponse, 32, 4, 4, |a| a.throttle_time_ms);
-api!(IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, 44, 1, 1, |a| a.throttle_time_ms, |q| !q
+// Each range is that in which the request means the same to us: from Kafka 2.4 on, and Redpanda. What a lower version cannot tell is in
+// docs/k-init.md. The answers' own meaning changes where a range ends above.
+api!(SaslHandshakeRequest, SaslHandshakeResponse, 17, 1..=1, "2 {s}", |_| 0);
+api!(SaslAuthenticateRequest, SaslAuthenticateResponse, 36, 0..=2, "2 s b 8@1", |_| 0);
+api!(DescribeClusterRequest, DescribeClusterResponse, 60, 0..=0, "4 2 s s 4 [ 4 s 4 s ] 4", |a| a.throttle_time_ms);
+// From 4 on the broker's own defaults for partitions and replicas can be asked for.
+api!(
+    CreateTopicsRequest,
+    CreateTopicsResponse,
+    19,
+    4..=7,
+    "4 [ s 16@7 2 s 4@5 2@5 [ s s 1 1 1 ]@5 <0 2 > ]",
+    |a| a.throttle_time_ms,
+    |q| !q.validate_only
+);
+api!(CreatePartitionsRequest, CreatePartitionsResponse, 37, 0..=3, "4 [ s 2 s ]", |a| a.throttle_time_ms, |q| !q
     .validate_only);
-api!(DescribeAclsRequest, DescribeAclsResponse, 29, 3, 3, |a| a.throttle_time_ms);
-api!(CreateAclsRequest, CreateAclsResponse, 30, 3, 3, |a| a.throttle_time_ms, |_| true);
-api!(DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse, 50, 0, 0, |a| a.throttle_time_ms);
-api!(AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, 51, 0, 0, |a| a.throttle_time_ms, |_| true);
-api!(DescribeClientQuotasRequest, DescribeClientQuotasResponse, 48, 1, 1, |a| a.throttle_time_ms);
-api!(AlterClientQuotasRequest, AlterClientQuotasResponse, 49, 1, 1, |a| a.throttle_time_ms, |q| !q.validate_only);
+// From 1 on the answer has sources, from 3 on types.
+api!(
+    DescribeConfigsRequest,
+    DescribeConfigsResponse,
+    32,
+    1..=4,
+    "4 [ 2 s 1 s [ s s 1 1 1 [ s s 1 ] 1@3 s@3 ] ]",
+    |a| a.throttle_time_ms
+);
+api!(
+    IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse,
+    44,
+    0..=1,
+    "4 [ 2 s 1 s ]",
+    |a| a.throttle_time_ms,
+    |q| !q.validate_only
+);
+api!(DescribeAclsRequest, DescribeAclsResponse, 29, 1..=3, "4 2 s [ 1 s 1 [ s s 1 1 ] ]", |a| a.throttle_time_ms);
+api!(CreateAclsRequest, CreateAclsResponse, 30, 1..=3, "4 [ 2 s ]", |a| a.throttle_time_ms, |_| true);
+api!(
+    DescribeUserScramCredentialsRequest,
+    DescribeUserScramCredentialsResponse,
+    50,
+    0..=0,
+    "4 2 s [ s 2 s [ 1 4 ] ]",
+    |a| a.throttle_time_ms
+);
+api!(
+    AlterUserScramCredentialsRequest,
+    AlterUserScramCredentialsResponse,
+    51,
+    0..=0,
+    "4 [ s 2 s ]",
+    |a| a.throttle_time_ms,
+    |_| true
+);
+api!(DescribeClientQuotasRequest, DescribeClientQuotasResponse, 48, 0..=1, "4 2 s [ [ s s ] [ s 8 ] ]", |a| a
+    .throttle_time_ms);
+api!(
+    AlterClientQuotasRequest,
+    AlterClientQuotasResponse,
+    49,
+    0..=1,
+    "4 [ 2 s [ s s ] ]",
+    |a| a.throttle_time_ms,
+    |q| !q.validate_only
+);
+api!(ListConfigResourcesRequest, ListConfigResourcesResponse, 74, 0..=1, "4 2 [ s 1@1 ]", |a| a.throttle_time_ms);
 // Above 9 a produce names topics by id or adds partitions to a transaction by itself; nothing here needs that.
-api!(ProduceRequest, ProduceResponse, 0, 9, 9, |a| a.throttle_time_ms, |_| true);
-// Above 12 a fetch names topics by id.
-api!(FetchRequest, FetchResponse, 1, 12, 12, |a| a.throttle_time_ms);
-api!(ListOffsetsRequest, ListOffsetsResponse, 2, 7, 7, |a| a.throttle_time_ms);
+api!(
+    ProduceRequest,
+    ProduceResponse,
+    0,
+    3..=9,
+    "[ s [ 4 2 8 8 8@5 [ 4 s ]@8 s@8 ] ] 4",
+    |a| a.throttle_time_ms,
+    |_| true
+);
+// Above 11 a fetch has tagged fields and then names topics by id.
+api!(FetchRequest, FetchResponse, 1, 4..=11, "4 2@7 4@7 [ s [ 4 2 8 8 8@5 [ 8 8 ] 4@11 b ] ]", |a| a.throttle_time_ms);
+api!(ListOffsetsRequest, ListOffsetsResponse, 2, 2..=7, "4 [ s [ 4 2 8 8 4@4 ] ]", |a| a.throttle_time_ms);
 // From 4 on several coordinators are asked for at once.
-api!(FindCoordinatorRequest, FindCoordinatorResponse, 10, 3, 3, |a| a.throttle_time_ms);
+api!(FindCoordinatorRequest, FindCoordinatorResponse, 10, 1..=3, "4 2 s 4 s 4", |a| a.throttle_time_ms);
 // From 5 on the transactions are those of KIP-890, whose epochs change with every commit.
-api!(InitProducerIdRequest, InitProducerIdResponse, 22, 4, 4, |a| a.throttle_time_ms, |_| true);
+api!(InitProducerIdRequest, InitProducerIdResponse, 22, 0..=4, "4 2 8 2", |a| a.throttle_time_ms, |_| true);
 // From 4 on this is for brokers among themselves.
-api!(AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, 24, 3, 3, |a| a.throttle_time_ms, |_| true);
-api!(EndTxnRequest, EndTxnResponse, 26, 3, 3, |a| a.throttle_time_ms, |_| true);
+api!(
+    AddPartitionsToTxnRequest,
+    AddPartitionsToTxnResponse,
+    24,
+    0..=3,
+    "4 [ s [ 4 2 ] ]",
+    |a| a.throttle_time_ms,
+    |_| true
+);
+api!(EndTxnRequest, EndTxnResponse, 26, 0..=3, "4 2", |a| a.throttle_time_ms, |_| true);
 
 impl Api for m::ApiVersionsRequest {
     const KEY: i16 = 18;
     const NAME: &'static str = "ApiVersionsRequest";
     const LOWEST: i16 = 0;
     const HIGHEST: i16 = 3;
+    const SHAPE: &'static str = "2 [ 2 2 2 ] 4@1 <0 [ s 2 2 ] > <1 8 > <2 [ s 2 2 ] > <3 1 >";
     type Answer = m::ApiVersionsResponse;
 
     fn throttle(answer: &Self::Answer) -> i32 {
         answer.throttle_time_ms
     }
 
-    fn plausible(version: i16, body: &[u8]) -> bool {
-        body.get(2..).is_some_and(|rest| count_fits(rest, version >= 3))
+    fn longest(&self) -> usize {
+        A_PROBE
+    }
+
+    // The head of this answer never has tagged fields, so that whoever speaks another version can read it.
+    fn flexible(version: i16) -> bool {
+        version >= 3
     }
 }
+
+/// What a probe's answer may take: a thousand brokers and more.
+const A_PROBE: usize = 128 << 10;
 
 impl Api for m::MetadataRequest {
     const KEY: i16 = 3;
     const NAME: &'static str = "MetadataRequest";
-    const LOWEST: i16 = 12;
+    // From 8 on the answer has the operations that are allowed.
+    const LOWEST: i16 = 8;
     const HIGHEST: i16 = 12;
+    const SHAPE: &'static str = "4 [ 4 s 4 s ] s 4 [ 2 s 16@10 1 [ 2 4 4 4 {4} {4} {4} ] 4 ] 4@8-10";
     type Answer = m::MetadataResponse;
 
     fn throttle(answer: &Self::Answer) -> i32 {
         answer.throttle_time_ms
     }
 
-    fn plausible(version: i16, body: &[u8]) -> bool {
-        body.get(4..).is_some_and(|rest| count_fits(rest, version >= 9))
+    fn longest(&self) -> usize {
+        if self.topics.as_ref().is_some_and(Vec::is_empty) { A_PROBE } else { LONGEST }
     }
-}
-
-/// Whether so many elements, of at least a byte each, can follow their count.
-fn count_fits(body: &[u8], flexible: bool) -> bool {
-    if !flexible {
-        let Some(count) = body.first_chunk() else { return false };
-        return usize::try_from(i32::from_be_bytes(*count)).is_ok_and(|count| count <= body.len() - 4);
-    }
-    let (mut count, mut shift) = (0_u64, 0);
-    for (index, byte) in body.iter().enumerate().take(5) {
-        count |= u64::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte & 0x80 == 0 {
-            return count.saturating_sub(1) <= (body.len() - index - 1) as u64;
-        }
-    }
-    false
 }
 
 /// The version, known to the compiler where there is only one.
@@ -167,15 +237,15 @@ pub(crate) fn decode<Q: Api>(frame: Bytes, version: i16, correlation: i32) -> Re
         );
     }
     m::ResponseHeader::decode(&mut rest, Q::Answer::header_version(version))?;
-    if !Q::plausible(version, rest.chunk()) {
-        bail!("the answer to {} announces more than it holds: is it a Kafka broker?", Q::NAME);
+    if let Err(why) = shape::check(Q::SHAPE, version, Q::flexible(version), &rest) {
+        bail!("the answer to {} {why}: is it a Kafka broker?", Q::NAME);
     }
     Q::Answer::decode(&mut rest, version)
         .with_context(|| format!("cannot read the answer to {} version {version}", Q::NAME))
 }
 
-/// The length of the frame that these four bytes announce, or what they are instead.
-pub(crate) fn length(first: [u8; 4]) -> Result<usize, String> {
+/// The length of the frame that these four bytes announce, or what they are instead; at most `longest` bytes are taken for true.
+pub(crate) fn length(first: [u8; 4], longest: usize) -> Result<usize, String> {
     match &first {
         [0x15 | 0x16, 3, ..] => {
             Err("it speaks TLS: set KAFKA_SECURITY_PROTOCOL to SSL or SASL_SSL, or use the plain-text port".into())
@@ -184,8 +254,8 @@ pub(crate) fn length(first: [u8; 4]) -> Result<usize, String> {
         b"SSH-" => Err("it speaks SSH, not Kafka: is the port right?".into()),
         _ => {
             let length = i32::from_be_bytes(first);
-            usize::try_from(length).ok().filter(|length| (4..=LONGEST).contains(length)).ok_or_else(|| {
-                format!("it announced an answer of {length} bytes (at most {LONGEST} are read): is it a Kafka port?")
+            usize::try_from(length).ok().filter(|length| (4..=longest).contains(length)).ok_or_else(|| {
+                format!("it announced an answer of {length} bytes (at most {longest} are read): is it a Kafka port?")
             })
         }
     }
@@ -208,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_first_bytes_tell_who_answers() {
-        assert_eq!(length([0, 0, 1, 0]), Ok(256));
+        assert_eq!(length([0, 0, 1, 0], LONGEST), Ok(256));
         for (first, part) in [
             ([0x15, 3, 3, 0], "TLS"),
             (*b"HTTP", "HTTP"),
@@ -216,7 +286,7 @@ mod tests {
             ([0xff, 0xff, 0xff, 0xff], "-1 bytes"),
             ([0, 0, 0, 3], "3 bytes"),
         ] {
-            assert!(length(first).is_err_and(|text| text.contains(part)), "{first:?}");
+            assert!(length(first, LONGEST).is_err_and(|text| text.contains(part)), "{first:?}");
         }
     }
 
@@ -241,6 +311,58 @@ mod tests {
     fn an_answer_to_another_request_is_refused() {
         let frame = Bytes::from_static(&[0, 0, 0, 2, 0, 0, 0, 0, 0, 0]);
         assert!(decode::<ApiVersionsRequest>(frame, 0, 1).is_err_and(|error| error.to_string().contains("request 2")));
+    }
+
+    /// For each version of an answer: the crate reads what the shape says, to the last byte; what was cut is refused; and what passes
+    /// in spite of a changed byte is decoded without reserving what is not there, which would end this process.
+    fn shaped<Q: Api>() {
+        for version in Q::LOWEST..=Q::HIGHEST {
+            let body = shape::tests::sample(Q::SHAPE, version, Q::flexible(version)).freeze();
+            let check = |body: &[u8]| shape::check(Q::SHAPE, version, Q::flexible(version), body);
+            let mut rest = body.clone();
+            let read = Q::Answer::decode(&mut rest, version);
+            assert!(read.is_ok() && rest.is_empty(), "{} version {version}: {:?}, left {rest:?}", Q::NAME, read.err());
+            assert_eq!(check(&body), Ok(()), "{} version {version}", Q::NAME);
+            for end in 0..body.len() {
+                assert!(check(&body[..end]).is_err(), "{} version {version} cut at {end}", Q::NAME);
+            }
+            for place in 0..body.len() {
+                for byte in [0x7f, 0x80, 0xff, 3, 0] {
+                    let mut changed = body.to_vec();
+                    changed[place] = byte;
+                    if check(&changed).is_ok() {
+                        drop(Q::Answer::decode(&mut Bytes::from(changed), version));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_answer_has_the_shape_that_its_decoder_reads() {
+        shaped::<ApiVersionsRequest>();
+        shaped::<MetadataRequest>();
+        shaped::<m::SaslHandshakeRequest>();
+        shaped::<m::SaslAuthenticateRequest>();
+        shaped::<m::DescribeClusterRequest>();
+        shaped::<m::CreateTopicsRequest>();
+        shaped::<m::CreatePartitionsRequest>();
+        shaped::<m::DescribeConfigsRequest>();
+        shaped::<m::IncrementalAlterConfigsRequest>();
+        shaped::<m::DescribeAclsRequest>();
+        shaped::<m::CreateAclsRequest>();
+        shaped::<m::DescribeUserScramCredentialsRequest>();
+        shaped::<m::AlterUserScramCredentialsRequest>();
+        shaped::<m::DescribeClientQuotasRequest>();
+        shaped::<m::AlterClientQuotasRequest>();
+        shaped::<m::ListConfigResourcesRequest>();
+        shaped::<m::ProduceRequest>();
+        shaped::<m::FetchRequest>();
+        shaped::<m::ListOffsetsRequest>();
+        shaped::<m::FindCoordinatorRequest>();
+        shaped::<m::InitProducerIdRequest>();
+        shaped::<m::AddPartitionsToTxnRequest>();
+        shaped::<m::EndTxnRequest>();
     }
 
     proptest::proptest! {

@@ -4,6 +4,7 @@
 #   kafka.sh start VERSION PORTBASE DIR [KEY=VALUE...]  run a broker in the foreground; the process becomes java itself
 #   kafka.sh oracle VERSION BOOTSTRAP COMMAND...       ask a broker through Kafka's own Java client (kafka/Oracle.java)
 #   kafka.sh tool VERSION CLASS ARGUMENT...            run one of Kafka's own command line classes
+#   kafka.sh connect VERSION BOOTSTRAP PORT DIR        run a worker of Kafka Connect in the foreground, with the file connectors
 #   kafka.sh tls                                       print the folder of the certificates
 #   kafka.sh zookeeper VERSION PORT DIR                run a ZooKeeper in the foreground, for brokers that are started with ZOOKEEPER=HOST:PORT
 # NODES="2109 2209 2309" (the port bases of all nodes) makes `start` one node of a cluster. README.md has the ports and the users.
@@ -11,7 +12,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
-  sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 command=${1:-}
@@ -147,6 +148,30 @@ zookeeper() { # PORT DIR
     org.apache.zookeeper.server.ZooKeeperServerMain "$1" "$2/zookeeper" >>"$2/zookeeper.log" 2>&1
 }
 
+# The jars of a profile of the pom, beside those of the broker.
+profile() { # NAME
+  if [ ! -d "$home/$1" ]; then
+    lock kafka
+    [ -d "$home/$1" ] || copy_jars "$home/$1" "-P$1"
+    exec 9>&-
+  fi
+}
+
+connect() { # BOOTSTRAP PORT DIR
+  mkdir -p "$3"
+  {
+    printf 'bootstrap.servers=%s\nlisteners=http://127.0.0.1:%s\nplugin.discovery=service_load\n' "$1" "$2"
+    printf '%s.storage.topic=connect-%s\n' config configs offset offsets status status
+    printf '%s.storage.replication.factor=1\n' config offset status
+    printf '%s.storage.partitions=1\n' offset status
+    printf '%s.converter=org.apache.kafka.connect.storage.StringConverter\n' key value
+    printf 'group.id=connect\noffset.flush.interval.ms=1000\nscheduled.rebalance.max.delay.ms=0\n'
+    printf 'config.providers=file\nconfig.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider\n'
+  } >"$3/connect.properties"
+  exec "$java_home/bin/java" "${flags[@]}" -cp "$(class_path "$home/connect")" \
+    org.apache.kafka.connect.cli.ConnectDistributed "$3/connect.properties" >>"$3/connect.log" 2>&1
+}
+
 case $command in
   fetch)
     [ $# -gt 0 ] || usage
@@ -177,12 +202,15 @@ case $command in
     [ $# -ge 2 ] || usage
     use_version "$1"
     fetch
-    if [ ! -d "$home/tools" ]; then
-      lock kafka
-      [ -d "$home/tools" ] || copy_jars "$home/tools" -Ptools
-      exec 9>&-
-    fi
+    profile tools
     exec "$java_home/bin/java" "${flags[@]}" -cp "$(class_path "$home/tools")" "${@:2}"
+    ;;
+  connect)
+    [ $# -eq 4 ] || usage
+    use_version "$1"
+    fetch
+    profile connect
+    connect "${@:2}"
     ;;
   tls)
     lock kafka

@@ -1,9 +1,10 @@
 //! Every body that `docs/k-init.md` shows, in its blocks and in its table of commands, is applied as it stands there, twice.
 
 use std::path::Path;
+use std::time::Duration;
 
 use kit::sandbox::Sandbox;
-use kit::servers::kafka::{Kafka, Listener, Version};
+use kit::servers::kafka::{Connect, Kafka, Listener, Version};
 
 fn document() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/k-init.md");
@@ -49,20 +50,42 @@ fn bodies() -> Vec<(String, String, String)> {
 fn the_documents_bodies_are_applied_as_they_stand() {
     let bodies = bodies();
     let kinds: Vec<&str> = bodies.iter().map(|(kind, ..)| kind.as_str()).collect();
-    assert_eq!(kinds, ["topics", "users", "acls", "quotas", "broker_defaults", "seeds"], "one body for each kind");
+    let all = [
+        "topics",
+        "users",
+        "acls",
+        "quotas",
+        "broker_defaults",
+        "brokers",
+        "client_metrics",
+        "groups",
+        "seeds",
+        "connectors",
+    ];
+    assert_eq!(kinds, all, "one body for each kind");
     for version in Version::ALL {
         let kafka = Kafka::of(version).start();
+        let connect = Connect::beside(&kafka);
         let sandbox = Sandbox::new("k-init")
             .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap())
+            .env("KAFKA_CONNECT_URL", connect.url())
+            .env("APPLY_TIMEOUT", "120s")
+            .deadline(Duration::from_secs(180))
             .env("KAFKA_VERIFY_SERVERS", format!("SASL_PLAINTEXT://{}", kafka.bootstrap_on(Listener::Sasl)))
             .env("APP_PASSWORD", "the-password-of-app");
-        for (kind, language, text) in &bodies {
+        // Groups have settings from Kafka 4.0 on.
+        let bodies: Vec<_> = bodies.iter().filter(|(kind, ..)| kind != "groups" || version == Version::V4_3).collect();
+        for (kind, language, text) in bodies.iter().copied() {
             let path = match kind.as_str() {
                 "topics" => "topics/orders.json",
                 "users" => "users/app.json",
                 "acls" => "acls/User:app.json",
                 "quotas" => "quotas/user=app.json",
                 "broker_defaults" => "broker_defaults.json",
+                "brokers" => "brokers/1.json",
+                "client_metrics" => "client_metrics/producers.json",
+                "groups" => "groups/analytics.json",
+                "connectors" => "connectors/lines.json",
                 _ => "seeds/orders.jsonl",
             };
             assert!(path.ends_with(language.as_str()), "{kind}: {language}");
@@ -71,10 +94,11 @@ fn the_documents_bodies_are_applied_as_they_stand() {
         sandbox.run(&["validate"]).expect_code(0);
         let first = sandbox.run(&[]);
         first.expect_code(0);
-        assert_eq!(first.count("created") + first.count("updated"), 6, "{first}");
+        let all = bodies.len() as u64;
+        assert_eq!(first.count("created") + first.count("updated"), all, "{first}");
         let second = sandbox.run(&[]);
         second.expect_code(0);
-        assert_eq!((second.count("unchanged"), second.count("writes")), (6, 0), "{second}");
+        assert_eq!((second.count("unchanged"), second.count("writes")), (all, 0), "{second}");
         assert_eq!(kafka.oracle(&["records", "orders"]).as_array().map(Vec::len), Some(4));
     }
 }

@@ -299,3 +299,175 @@ fn every_way_in_works() {
         properties.env("KAFKA_CLIENT_CONFIG", file.display().to_string()).run(&["plan"]).expect_code(0);
     }
 }
+
+/// `brokers`, `client_metrics` and `groups` are the two requests of `broker_defaults` with another resource.
+#[test]
+fn settings_of_single_brokers_of_metrics_subscriptions_and_of_groups() {
+    for version in Version::ALL {
+        let kafka = Kafka::of(version).nodes(1).start();
+        let sandbox = sandbox(&kafka).config(&[
+            ("brokers/1.json", json!({"log.cleaner.backoff.ms": 16500})),
+            (
+                "client_metrics/all-producers.json",
+                json!({"interval.ms": 30000, "metrics": "org.apache.kafka.producer."}),
+            ),
+        ]);
+        // Groups have settings from Kafka 4.0 on.
+        let groups = version == Version::V4_3;
+        if groups {
+            sandbox.write("groups/analytics.json", json!({"consumer.session.timeout.ms": 50000}).to_string());
+        }
+        let run = sandbox.run(&[]);
+        run.expect_code(0);
+        assert_eq!(kafka.oracle(&["settings", "BROKER", "1"])["log.cleaner.backoff.ms"], "16500");
+        assert_eq!(kafka.oracle(&["settings", "CLIENT_METRICS", "all-producers"])["interval.ms"], "30000");
+        if groups {
+            assert_eq!(kafka.oracle(&["settings", "GROUP", "analytics"])["consumer.session.timeout.ms"], "50000");
+        }
+        let actions = run.actions();
+        assert_eq!(actions["client_metrics/all-producers"], "created", "{run}");
+        let again = sandbox.run(&[]);
+        again.expect_code(0);
+        assert_eq!((again.count("writes"), again.count("unchanged")), (0, if groups { 3 } else { 2 }), "{again}");
+        // One hand edit is one difference; null unsets.
+        kafka.oracle(&["set-broker", "1", "log.cleaner.backoff.ms=16600"]);
+        if groups {
+            sandbox.write("groups/analytics.json", json!({"consumer.session.timeout.ms": null}).to_string());
+        }
+        let plan = sandbox.run(&["plan"]);
+        plan.expect_code(2);
+        assert!(plan.stdout.contains(r#"/log.cleaner.backoff.ms: \"16600\" -> \"16500\""#), "{plan}");
+        sandbox.run(&[]).expect_code(0);
+        if groups {
+            assert!(kafka.oracle(&["settings", "GROUP", "analytics"])["consumer.session.timeout.ms"].is_null());
+        } else {
+            sandbox.write("groups/analytics.json", json!({"consumer.session.timeout.ms": 50000}).to_string());
+            sandbox.run(&[]).expect_code(1).expect_stderr("groups have settings from Kafka 4.0 on");
+            sandbox.remove("groups/analytics.json");
+        }
+        // What is exported says the same.
+        let folder = sandbox.path("out");
+        sandbox.run(&["export", &folder.display().to_string()]).expect_code(0);
+        assert!(folder.join("brokers/1.json").exists() && folder.join("client_metrics/all-producers.json").exists());
+
+        sandbox.write("brokers/7.json", json!({"log.cleaner.backoff.ms": 16500}).to_string());
+        sandbox.run(&[]).expect_code(1).expect_stderr("there is no broker 7; there are 1");
+        sandbox.remove("brokers/7.json");
+        sandbox.write("brokers/one.json", "{}");
+        sandbox.run(&["validate"]).expect_code(1).expect_stderr("the name is a broker's id");
+    }
+}
+
+/// Kafka takes a setting that it does not know for a secret: it tells that it is set, and not to what.
+#[test]
+fn a_setting_that_the_brokers_do_not_tell_is_never_silently_equal() {
+    let kafka = Kafka::of(Version::V4_3).start();
+    let mut sandbox = sandbox(&kafka).config(&[("broker_defaults.json", json!({"my.plugin.setting": "value-one"}))]);
+    sandbox.run(&[]).expect_code(0);
+    sandbox.write("broker_defaults.json", json!({"my.plugin.setting": "value-two"}).to_string());
+    let run = sandbox.run(&[]);
+    run.expect_code(0).expect_stderr("my.plugin.setting is set and not compared");
+    // What Kafka calls a password is masked also where it is not set yet.
+    sandbox.set("LOG_LEVEL", "debug");
+    let clear = "org.apache.kafka.common.security.plain.PlainLoginModule required user_x=\"clear-secret-1\";";
+    let body = json!({"listener.name.sasl.plain.sasl.jaas.config": clear});
+    sandbox.write("broker_defaults.json", body.to_string());
+    let plan = sandbox.run(&["plan"]);
+    assert!(!plan.stdout.contains("clear-secret-1") && !plan.stderr.contains("clear-secret-1"), "{plan}");
+}
+
+#[test]
+fn bindings_that_kafka_never_matches_are_refused_with_what_was_meant() {
+    let sandbox = Sandbox::new("k-init").config(&[
+        ("acls/user:x.json", json!([{"resource": {"type": "topic", "name": "t"}, "operation": "Read"}])),
+        (
+            "acls/User:app.json",
+            json!([
+                {"resource": {"type": "topic", "name": "orders-*"}, "operation": "Read"},
+                {"resource": {"type": "topic", "name": "t"}, "operation": "Read", "host": "10.0.0.0/8"},
+            ]),
+        ),
+    ]);
+    sandbox
+        .run(&["validate"])
+        .expect_code(1)
+        .expect_stderr("was User:x meant?")
+        .expect_stderr("patternType")
+        .expect_stderr("no name and no range ever matches");
+}
+
+/// Many passwords are proven on several connections; a run that changes its own goes on with the new one.
+#[test]
+fn a_run_that_changes_its_own_password_goes_on_with_it() {
+    for version in Version::ALL {
+        let kafka = Kafka::of(version).start();
+        let mut mine = logged_in(&kafka, Kafka::ADMIN)
+            .env("KAFKA_SASL_MECHANISM", "SCRAM-SHA-512")
+            .config(&[
+                ("users/admin.json", json!({"password": "$__env{NEW}", "iterations": 4096})),
+                ("topics/own.json", json!({"partitions": 1})),
+            ])
+            .env("NEW", "the-new-password-of-admin");
+        mine.write("seeds/own.jsonl", "{\"value\": 1}\n");
+        mine.run(&[]).expect_code(0);
+        assert_eq!(kafka.oracle(&["records", "own"]).as_array().map(Vec::len), Some(1));
+        mine.set("KAFKA_PASSWORD", "the-new-password-of-admin");
+        let again = mine.run(&[]);
+        again.expect_code(0);
+        assert_eq!(again.count("writes"), 0, "{again}");
+    }
+}
+
+#[test]
+fn a_hundred_changed_passwords_are_proven_and_written_in_time() {
+    let kafka = Kafka::shared(Version::V4_3);
+    let users = |password: &str| {
+        let user = |number: usize| (format!("crowd{number}"), json!({"password": password, "iterations": 4096}));
+        Value::Object((0..100).map(user).collect()).to_string()
+    };
+    let sandbox = sandbox(kafka)
+        .env("KAFKA_VERIFY_SERVERS", format!("SASL_PLAINTEXT://127.0.0.1:1,{}", kafka.bootstrap_on(Listener::Sasl)));
+    sandbox.write("users.json", users("the-first-password"));
+    sandbox.run(&[]).expect_code(0);
+    let proven = sandbox.run(&[]);
+    proven.expect_code(0);
+    assert_eq!(proven.count("writes"), 0, "{proven}");
+    sandbox.write("users.json", users("the-second-password"));
+    let changed = sandbox.run(&[]);
+    changed.expect_code(0);
+    assert_eq!(changed.count("updated"), 100, "{changed}");
+    assert!(proven.elapsed < std::time::Duration::from_secs(20), "{:?}", proven.elapsed);
+}
+
+#[test]
+fn a_user_who_could_never_log_in_is_refused() {
+    let sandbox = Sandbox::new("k-init").config(&[("users.json", json!({"üñí": {"password": "a-password-of-him"}}))]);
+    sandbox.run(&["validate"]).expect_code(1).expect_stderr("not ASCII");
+}
+
+/// Three names, one upper-case form: each gets a variable of its own, and what was exported is found unchanged.
+#[test]
+fn exported_users_have_one_variable_each() {
+    let kafka = Kafka::of(Version::V4_3).start();
+    let names = ["app-a", "app_a", "app.a"];
+    let user = |name: &&str| ((*name).to_owned(), json!({"password": format!("password-of-{name}")}));
+    let users: serde_json::Map<String, Value> = names.iter().map(user).collect();
+    let servers = format!("SASL_PLAINTEXT://{}", kafka.bootstrap_on(Listener::Sasl));
+    let sandbox = sandbox(&kafka).env("KAFKA_VERIFY_SERVERS", servers).config(&[("users.json", Value::Object(users))]);
+    sandbox.run(&[]).expect_code(0);
+    let folder = sandbox.path("out");
+    let run = sandbox.run(&["export", &folder.display().to_string(), "--kind", "users"]);
+    run.expect_code(0);
+    let mut again = sandbox.config_from(&folder);
+    for name in names {
+        let text = std::fs::read_to_string(folder.join(format!("users/{name}.json"))).expect("it was exported");
+        let body: Value = serde_json::from_str(&text).expect("a body");
+        let placeholder = body["password"].as_str().expect("a placeholder");
+        let variable = placeholder.strip_prefix("$__env{").and_then(|rest| rest.strip_suffix('}')).expect("a variable");
+        assert!(run.stdout.contains(variable), "{run}");
+        again.set(variable, format!("password-of-{name}"));
+    }
+    again.set("USERS_ADMIN_PASSWORD", "admin-secret");
+    let unchanged = again.run(&["plan"]);
+    unchanged.expect_code(0);
+}

@@ -1,7 +1,9 @@
 //! `export`: what the server holds, written as files that `apply` finds unchanged. Only names and files; bodies come from the kinds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+use ring::digest::{SHA256, digest};
 
 use crate::engine::kind::{AnyKind, Exported};
 use crate::engine::run::Ended;
@@ -23,34 +25,35 @@ pub fn check_folder(folder: &Path) -> Result<(), String> {
     }
 }
 
-/// Exports the kinds named, or all but `indices`, which only data would make worth having.
+/// Exports the kinds named, or all but `indices`, which only data would make worth having. Everything is read before the first file is written.
 pub fn run(kinds: &mut [Box<dyn AnyKind>], only: &[String], folder: &Path, syntax: Syntax) -> Ended {
-    let mut placeholders = BTreeSet::new();
-    let mut files = 0;
+    let mut all = Vec::new();
     for kind in kinds {
         let name = kind.name();
         let wanted = if only.is_empty() { name != "indices" } else { only.iter().any(|only| only == name) };
         if !wanted {
             continue;
         }
-        let exported = match kind.export() {
-            Ok(exported) => exported,
+        match kind.export() {
+            Ok(exported) => all.extend(exported),
             Err(failure) => {
                 return (failure.class.into(), Some(format!("cannot export {name}: {failure}")));
             }
-        };
-        for object in exported {
-            let object = in_syntax(object, syntax);
-            let encoded: Vec<String> = object.path.iter().map(|part| encode(part)).collect();
-            let path = encoded.iter().fold(folder.to_owned(), |path, part| path.join(part));
-            let parent = path.parent().unwrap_or(folder);
-            let written = std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, object.text));
-            if let Err(error) = written {
-                return (Reason::Internal, Some(format!("cannot write {}: {error}", path.display())));
-            }
-            files += 1;
-            placeholders.extend(object.placeholders);
         }
+    }
+    tell_apart(&mut all);
+    let mut placeholders = BTreeSet::new();
+    let files = all.len();
+    for object in all {
+        let object = in_syntax(object, syntax);
+        let encoded: Vec<String> = object.path.iter().map(|part| encode(part)).collect();
+        let path = encoded.iter().fold(folder.to_owned(), |path, part| path.join(part));
+        let parent = path.parent().unwrap_or(folder);
+        let written = std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, object.text));
+        if let Err(error) = written {
+            return (Reason::Internal, Some(format!("cannot write {}: {error}", path.display())));
+        }
+        placeholders.extend(object.placeholders);
     }
     log::info!(files = files, folder:% = folder.display(); "exported");
     let lines: String = placeholders.iter().map(|name| format!("{name}\n")).collect();
@@ -69,6 +72,28 @@ fn in_syntax(mut object: Exported, syntax: Syntax) -> Exported {
         *file = format!("{stem}.yaml");
     }
     object
+}
+
+/// Names that differ in what a variable cannot have make one placeholder: each of them gets a digest of its path, which does not
+/// depend on the others.
+fn tell_apart(all: &mut [Exported]) {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for object in all.iter() {
+        let own: BTreeSet<&String> = object.placeholders.iter().collect();
+        for name in own {
+            *seen.entry(name.clone()).or_default() += 1;
+        }
+    }
+    for object in all.iter_mut() {
+        let Exported { path, text, placeholders } = object;
+        for name in placeholders.iter_mut().filter(|name| seen[*name] > 1) {
+            let digest = digest(&SHA256, path.join("/").as_bytes());
+            let digest: String = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02X}")).collect();
+            let own = format!("{name}_{digest}");
+            *text = text.replace(&format!("$__env{{{name}}}"), &format!("$__env{{{own}}}"));
+            *name = own;
+        }
+    }
 }
 
 /// The environment variable that stands for a secret: `<KIND>_<NAME>_<FIELD>` in capitals.
@@ -97,6 +122,28 @@ mod tests {
         let yaml = in_syntax(object.clone(), Syntax::Yaml);
         assert_eq!((yaml.path[1].as_str(), yaml.text.as_str()), ("a.yaml", "a: \"yes\"\nb:\n  - 1\n"));
         assert_eq!(Syntax::Yaml.values(&yaml.text), Syntax::Json.values(&object.text));
+    }
+
+    #[test]
+    fn names_that_make_one_variable_are_told_apart_by_their_own_names() {
+        let user = |name: &str| {
+            let variable = placeholder("users", name, "password");
+            let text = format!("{{\"password\": \"$__env{{{variable}}}\"}}");
+            Exported { path: vec!["users".into(), format!("{name}.json")], text, placeholders: vec![variable] }
+        };
+        let named = |names: &[&str]| -> Vec<String> {
+            let mut all: Vec<Exported> = names.iter().map(|name| user(name)).collect();
+            tell_apart(&mut all);
+            for object in &all {
+                assert!(object.text.contains(&format!("$__env{{{}}}", object.placeholders[0])), "{}", object.text);
+            }
+            all.into_iter().flat_map(|object| object.placeholders).collect()
+        };
+        let three = named(&["app-a", "app.a", "app_a", "other"]);
+        assert_eq!(three[3], "USERS_OTHER_PASSWORD");
+        assert_eq!(three.iter().collect::<BTreeSet<_>>().len(), 4, "{three:?}");
+        assert_eq!(named(&["app-a", "app_a"]), [three[0].clone(), three[2].clone()], "the same whoever else is there");
+        assert_eq!(named(&["ü", "é"]).iter().collect::<BTreeSet<_>>().len(), 2);
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct Tls {
     pub key_file: Option<PathBuf>,
     /// No certificate check at all.
     pub insecure: bool,
+    /// `VERIFY_HOSTNAME=false`: the chain is checked, and not for which name the certificate is.
+    pub any_name: bool,
 }
 
 impl Env {
@@ -236,7 +238,7 @@ impl Env {
         if insecure {
             self.warning(format!("{prefix}_INSECURE is set: no certificate is checked, anybody in between can read and change what is sent"));
         }
-        Tls { ca_file, cert_file, key_file, insecure }
+        Tls { ca_file, cert_file, key_file, insecure, any_name: false }
     }
 
     /// Everything wrong with the settings.

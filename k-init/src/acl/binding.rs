@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -165,6 +166,13 @@ pub(super) fn expand(rule: &Rule) -> Result<Vec<Binding>, String> {
     if *pattern_type == Pattern::Prefix && name == "*" {
         return Err("`*` means all only with patternType literal; as a prefix it is the character".into());
     }
+    if let Some(start) = name.strip_suffix('*').filter(|start| !start.is_empty()) {
+        return Err(format!(
+            "{name} is taken as it stands, and no {} is called so: for all that start so write \"name\": \"{start}\" with \"patternType\": \"prefix\"",
+            kind.word()
+        ));
+    }
+    host(&rule.host)?;
     let sensible = kind.sensible();
     let senseless: Vec<&str> = operations
         .iter()
@@ -189,6 +197,39 @@ pub(super) fn expand(rule: &Rule) -> Result<Vec<Binding>, String> {
         permission: rule.permission,
     };
     Ok(operations.into_iter().map(binding).collect())
+}
+
+/// Kafka compares a client's address as Java writes it, and nothing else: no name, no range.
+fn host(host: &str) -> Result<(), String> {
+    let own = match host.parse() {
+        _ if host == "*" => return Ok(()),
+        Ok(IpAddr::V4(_)) => return Ok(()),
+        Ok(IpAddr::V6(address)) => address.segments().map(|part| format!("{part:x}")).join(":"),
+        Err(_) => {
+            return Err(format!(
+                "host {host}: Kafka compares the client's address as text, so that no name and no range ever matches: write one address, or *"
+            ));
+        }
+    };
+    if host == own {
+        return Ok(());
+    }
+    Err(format!("host {host}: Kafka knows this address as {own}"))
+}
+
+/// Who a principal probably is, where what was written is nobody.
+pub(super) fn principal(name: &str) -> Result<(), String> {
+    let Some((kind, who)) = name.split_once(':').filter(|(kind, who)| !kind.is_empty() && !who.is_empty()) else {
+        return Err("the name is the principal, with its type: User:app".into());
+    };
+    let meant = if kind.trim().eq_ignore_ascii_case("user") { "User" } else { kind.trim() };
+    if (kind, who) == (meant, who.trim()) {
+        return Ok(());
+    }
+    Err(format!(
+        "{name:?} is nobody to Kafka, which compares names letter by letter: was {meant}:{} meant?",
+        who.trim()
+    ))
 }
 
 /// Bindings as a file has them: those that differ in their operation alone in one rule.

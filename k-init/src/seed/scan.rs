@@ -1,8 +1,10 @@
 //! What seeded topics hold: their leaders, the settings that matter, and every committed record, read from the leaders. No judgment.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use common::engine::change::{Class, Failure};
+use common::net::retry::pause;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -10,13 +12,13 @@ use kafka_protocol::messages::{BrokerId, FetchRequest, ListOffsetsRequest, Metad
 
 use crate::cluster::{Cluster, repeat};
 use crate::config::{self, Resource as ConfigResource};
-use crate::error::{self, code};
+use crate::error::{self, Code};
 use crate::producer::unreachable;
 use crate::records::{self, Message};
 use crate::wire;
 
 /// How a topic is cleaned up, which decides what counts as held.
-const CLEANUP: &str = "cleanup.policy";
+pub(super) const CLEANUP: &str = "cleanup.policy";
 /// The largest batch that a topic takes.
 pub(super) const LARGEST: &str = "max.message.bytes";
 
@@ -40,9 +42,9 @@ pub(super) fn topics(cluster: &mut Cluster, names: &[&str]) -> Result<Found, Fai
     let mut found: Found = BTreeMap::new();
     for topic in &answer.topics {
         let Some(name) = topic.name.as_ref().map(|name| name.to_string()) else { continue };
-        let result = match topic.error_code {
-            code::UNKNOWN_TOPIC => continue,
-            code::NONE => {
+        let result = match error::of(topic.error_code) {
+            Some(Code::UnknownTopicOrPartition) => continue,
+            None => {
                 let leaders = topic
                     .partitions
                     .iter()
@@ -50,8 +52,8 @@ pub(super) fn topics(cluster: &mut Cluster, names: &[&str]) -> Result<Found, Fai
                     .collect();
                 Ok(Topic { leaders, compacted: false, largest: usize::MAX })
             }
-            code::TOPIC_DENIED => Err(error::denied("Describe", format!("Topic:{name}"))),
-            other => Err(error::failure(format!("cannot read topic {name}"), other, None)),
+            Some(Code::TopicAuthorizationFailed) => Err(error::denied("Describe", format!("Topic:{name}"))),
+            Some(other) => Err(error::failure(format!("cannot read topic {name}"), other, None)),
         };
         found.insert(name, result);
     }
@@ -76,14 +78,22 @@ const COMMITTED: i8 = 1;
 const EARLIEST: i64 = -2;
 const LATEST: i64 = -1;
 
-/// Shows every committed record of a topic.
+/// What became of a scan.
+pub(super) enum Seen {
+    /// Every record that was wanted has been shown; some are gone already.
+    All { expired: bool },
+    /// There are up to so many records, and none has been looked at.
+    TooMany(u64),
+}
+
+/// Shows the committed records of a topic for as long as `visit` wants more.
 pub(super) fn scan(
     cluster: &mut Cluster,
     name: &str,
     topic: &Topic,
     scan_max: u64,
-    mut visit: impl FnMut(i32, Message),
-) -> Result<(), Failure> {
+    mut visit: impl FnMut(i32, Message) -> bool,
+) -> Result<Seen, Failure> {
     let mut by_leader: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     for (partition, leader) in &topic.leaders {
         if *leader < 0 {
@@ -93,29 +103,30 @@ pub(super) fn scan(
     }
     let mut ranges: BTreeMap<i32, BTreeMap<i32, (i64, i64)>> = BTreeMap::new();
     let mut count = 0;
+    let mut expired = false;
     for (leader, partitions) in &by_leader {
         let first = offsets(cluster, *leader, name, partitions, EARLIEST)?;
         let last = offsets(cluster, *leader, name, partitions, LATEST)?;
         let ranges = ranges.entry(*leader).or_default();
         for (partition, first) in first {
             let last = last.get(&partition).copied().unwrap_or(first);
-            count += u64::try_from(last - first).unwrap_or(0);
+            expired |= first > 0;
+            count += u64::try_from(last.saturating_sub(first)).unwrap_or(0);
             if last > first {
                 ranges.insert(partition, (first, last));
             }
         }
     }
     if count > scan_max {
-        return Err(Failure::rejected(format!(
-            "topic {name} holds up to {count} records, more than SEED_SCAN_MAX={scan_max}: a seed is there to start a topic; remove it, or raise the limit"
-        )));
+        return Ok(Seen::TooMany(count));
     }
+    let mut more = true;
     for (leader, mut ranges) in ranges {
-        while !ranges.is_empty() {
-            fetch(cluster, leader, name, &mut ranges, &mut visit)?;
+        while more && !ranges.is_empty() {
+            fetch(cluster, leader, name, &mut ranges, &mut |partition, message| more &= visit(partition, message))?;
         }
     }
-    Ok(())
+    Ok(Seen::All { expired })
 }
 
 fn leader_of(leader: i32, name: &str, partitions: &[i32]) -> String {
@@ -155,30 +166,29 @@ fn offsets(
     let who = leader_of(leader, name, partitions);
     let link = cluster.link.clone();
     // A topic made a moment ago: its leader may not have heard of it (3), or of its leading it (6).
-    repeat(&link, || {
-        let answer = ask_leader(cluster, leader, &who, &request)
-            .map_err(|failure| Failure { class: settled(failure.class), ..failure })?;
+    repeat(&link, "the offsets", || {
+        // A leader that cannot be reached is not asked again here: the patience is for brokers that answer.
+        let answer = match ask_leader(cluster, leader, &who, &request) {
+            Ok(answer) => answer,
+            Err(failure) => return Ok(Err(failure)),
+        };
         let mut found = BTreeMap::new();
         for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
             let index = partition.partition_index;
-            match partition.error_code {
-                code::NONE => drop(found.insert(index, partition.offset)),
-                code::TOPIC_DENIED => return Err(error::denied("Describe", format!("Topic:{name}"))),
-                other => return Err(error::failure(format!("cannot read the offsets of {name}-{index}"), other, None)),
+            match error::of(partition.error_code) {
+                None => drop(found.insert(index, partition.offset)),
+                Some(Code::TopicAuthorizationFailed) => return Err(error::denied("Describe", format!("Topic:{name}"))),
+                Some(other) => {
+                    return Err(error::failure(format!("cannot read the offsets of {name}-{index}"), other, None));
+                }
             }
         }
-        Ok(found)
-    })
-    .map_err(|failure| Failure { class: unsettled(failure.class), ..failure })
-}
-
-/// A leader that cannot be reached is not asked again by `repeat`, whose patience is for brokers that answer.
-fn settled(class: Class) -> Class {
-    if class == Class::Again { Class::Ambiguous } else { class }
-}
-
-fn unsettled(class: Class) -> Class {
-    if class == Class::Ambiguous { Class::Again } else { class }
+        if partitions.iter().any(|partition| !found.contains_key(partition)) {
+            let text = format!("{who} does not answer for every partition that it was asked for");
+            return Err(Failure::new(Class::Again, text));
+        }
+        Ok(Ok(found))
+    })?
 }
 
 type Ranges = BTreeMap<i32, (i64, i64)>;
@@ -199,28 +209,30 @@ fn fetch(
             .with_last_fetched_epoch(-1)
             .with_log_start_offset(-1)
             .with_fetch_offset(*next)
-            .with_partition_max_bytes(4 << 20)
+            .with_partition_max_bytes(1 << 20)
     });
     let topic = FetchTopic::default().with_topic(wire::topic(name)).with_partitions(asked.collect());
     let request = FetchRequest::default()
         .with_replica_id(BrokerId(-1))
         .with_max_wait_ms(500)
         .with_min_bytes(1)
-        .with_max_bytes(16 << 20)
+        .with_max_bytes(8 << 20)
         .with_isolation_level(COMMITTED)
         .with_session_epoch(-1)
         .with_topics(vec![topic]);
     let who = leader_of(leader, name, &partitions);
     let answer = ask_leader(cluster, leader, &who, &request)?;
-    if answer.error_code != code::NONE {
-        return Err(error::failure(format!("cannot read {name}"), answer.error_code, None));
+    if let Some(code) = error::of(answer.error_code) {
+        return Err(error::failure(format!("cannot read {name}"), code, None));
     }
+    let before: i64 = ranges.values().map(|(next, _)| next).sum();
+    let asked = ranges.len();
     for partition in answer.responses.into_iter().flat_map(|topic| topic.partitions) {
         let index = partition.partition_index;
-        match partition.error_code {
-            code::NONE => {}
-            code::TOPIC_DENIED => return Err(error::denied("Read", format!("Topic:{name}"))),
-            other => return Err(error::failure(format!("cannot read {name}-{index}"), other, None)),
+        match error::of(partition.error_code) {
+            None => {}
+            Some(Code::TopicAuthorizationFailed) => return Err(error::denied("Read", format!("Topic:{name}"))),
+            Some(other) => return Err(error::failure(format!("cannot read {name}-{index}"), other, None)),
         }
         let Some((next, end)) = ranges.get_mut(&index) else { continue };
         let mut aborted: Vec<(i64, i64)> = partition
@@ -241,6 +253,13 @@ fn fetch(
         if *next >= *end {
             ranges.remove(&index);
         }
+    }
+    if ranges.len() == asked && ranges.values().map(|(next, _)| next).sum::<i64>() == before {
+        let run = cluster.link.deadline();
+        if run.passed() {
+            return Err(Failure::new(Class::Timeout, format!("{who} has more records and does not send them")));
+        }
+        pause(Duration::from_millis(50), run);
     }
     Ok(())
 }

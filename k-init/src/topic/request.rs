@@ -11,12 +11,12 @@ use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, Met
 
 use super::{Have, Want};
 use crate::cluster::{Cluster, Node, repeat};
-use crate::error::{self, code};
-use crate::resource::Answered;
+use crate::error::{self, Code};
+use crate::resource::{Answered, Mode};
 use crate::wire;
 
-/// The topics of one reading: their names and partitions fit a frame many times over.
-const AT_ONCE: usize = 5000;
+/// The topics of one reading: with five hundred partitions each the answer stays below what is taken for true.
+const AT_ONCE: usize = 250;
 
 /// A topic as it is to be made.
 pub(super) fn creatable(want: &Want) -> CreatableTopic {
@@ -32,25 +32,26 @@ pub(super) fn creatable(want: &Want) -> CreatableTopic {
 }
 
 /// Makes topics, or has that validated; one answer for each, in order.
-pub(super) fn create(
+pub(super) fn create_topics(
     cluster: &mut Cluster,
     topics: &[CreatableTopic],
-    validate: bool,
+    mode: Mode,
 ) -> Result<Vec<Answered>, Failure> {
     let request = CreateTopicsRequest::default()
         .with_topics(topics.to_vec())
         .with_timeout_ms(cluster.link.server_timeout())
-        .with_validate_only(validate);
-    let answer = cluster
-        .administer(&request, |answer| answer.topics.iter().any(|topic| topic.error_code == code::NOT_CONTROLLER))?;
+        .with_validate_only(mode.validates());
+    let answer = cluster.administer(&request, |answer| {
+        answer.topics.iter().any(|topic| error::is(topic.error_code, Code::NotController))
+    })?;
     let answers: BTreeMap<&str, Answered> = answer
         .topics
         .iter()
         .map(|topic| {
             let mut answered = Answered::new(topic.error_code, topic.error_message.as_ref());
             // A twin was faster: reading compares what it made.
-            if topic.error_code == code::TOPIC_EXISTS {
-                answered.code = code::NONE;
+            if error::is(topic.error_code, Code::TopicAlreadyExists) {
+                answered.code = None;
             }
             (&**topic.name, answered)
         })
@@ -59,27 +60,26 @@ pub(super) fn create(
 }
 
 /// Adds partitions, or has that validated; one answer for each, in order.
-pub(super) fn grow(
+pub(super) fn grow_topics(
     cluster: &mut Cluster,
     topics: &[CreatePartitionsTopic],
-    validate: bool,
+    mode: Mode,
 ) -> Result<Vec<Answered>, Failure> {
     let request = CreatePartitionsRequest::default()
         .with_topics(topics.to_vec())
         .with_timeout_ms(cluster.link.server_timeout())
-        .with_validate_only(validate);
-    let answer = cluster
-        .administer(&request, |answer| answer.results.iter().any(|topic| topic.error_code == code::NOT_CONTROLLER))?;
+        .with_validate_only(mode.validates());
+    let answer = cluster.administer(&request, |answer| {
+        answer.results.iter().any(|topic| error::is(topic.error_code, Code::NotController))
+    })?;
     let answers: BTreeMap<&str, Answered> = answer
         .results
         .iter()
         .map(|topic| {
             let mut answered = Answered::new(topic.error_code, topic.error_message.as_ref());
-            // "Topic already has 6 partition(s)": somebody grew it already, which reading confirms or not.
-            if topic.error_code == code::INVALID_PARTITIONS
-                && answered.said.as_deref().is_some_and(|said| said.contains("already has"))
-            {
-                answered.code = code::NONE;
+            // It is asked only of a topic with fewer: somebody grew it meanwhile, which reading confirms or not.
+            if error::is(topic.error_code, Code::InvalidPartitions) {
+                answered.code = None;
             }
             (&**topic.name, answered)
         })
@@ -100,23 +100,23 @@ pub(super) fn read(node: &mut Node, names: &[&str], operations: bool) -> Result<
             .with_allow_auto_topic_creation(false)
             .with_include_topic_authorized_operations(operations);
         let link = node.link.clone();
-        let part = repeat(&link, || {
+        let part = repeat(&link, "the topics", || {
             let answer = node.ask(&request)?;
             let mut part = BTreeMap::new();
             for topic in &answer.topics {
                 let Some(name) = topic.name.as_ref().map(|name| name.to_string()) else { continue };
-                match topic.error_code {
-                    code::UNKNOWN_TOPIC => {}
-                    code::NONE => drop(part.insert(name, Ok(have(topic)))),
-                    code::TOPIC_DENIED => {
+                match error::of(topic.error_code) {
+                    Some(Code::UnknownTopicOrPartition) => {}
+                    None => drop(part.insert(name, Ok(have(topic)))),
+                    Some(Code::TopicAuthorizationFailed) => {
                         let failure = error::denied("Describe", format!("Topic:{name}"));
                         part.insert(name, Err(failure));
                     }
                     // 5: a ZooKeeper cluster has not chosen its leaders yet.
-                    other if error::class(other) == Class::Again && !topic.partitions.is_empty() => {
+                    Some(other) if error::class(other) == Class::Again && !topic.partitions.is_empty() => {
                         part.insert(name, Ok(have(topic)));
                     }
-                    other => {
+                    Some(other) => {
                         let failure = error::failure(format!("cannot read topic {name}"), other, None);
                         if failure.class == Class::Again {
                             return Err(failure);
@@ -136,10 +136,7 @@ pub(super) fn read(node: &mut Node, names: &[&str], operations: bool) -> Result<
 pub(super) fn read_all(node: &mut Node) -> Result<BTreeMap<String, Have>, Failure> {
     let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
     let answer = node.read(&request)?;
-    let own = |topic: &&MetadataResponseTopic| {
-        let name = topic.name.as_ref().map_or("", |name| name.as_str());
-        !topic.is_internal && !name.starts_with("__") && topic.error_code == code::NONE
-    };
+    let own = |topic: &&MetadataResponseTopic| !topic.is_internal && topic.error_code == 0;
     let named = |topic: &MetadataResponseTopic| Some((topic.name.as_ref()?.to_string(), have(topic)));
     Ok(answer.topics.iter().filter(own).filter_map(named).collect())
 }
@@ -148,10 +145,10 @@ fn have(topic: &MetadataResponseTopic) -> Have {
     let replicas = topic.partitions.first().map_or(0, |partition| partition.replica_nodes.len());
     let broken = topic.partitions.iter().find_map(|partition| {
         let index = partition.partition_index;
-        match partition.error_code {
-            code::NONE | code::REPLICA_NOT_AVAILABLE if partition.leader_id.0 >= 0 => None,
-            code::NONE => Some(format!("partition {index} has no leader")),
-            other => Some(error::sentence(format!("partition {index}"), other, None)),
+        match error::of(partition.error_code) {
+            None | Some(Code::ReplicaNotAvailable) if partition.leader_id.0 >= 0 => None,
+            None => Some(format!("partition {index} has no leader")),
+            Some(other) => Some(error::sentence(format!("partition {index}"), other, None)),
         }
     });
     Have {

@@ -78,7 +78,7 @@ fn rights_are_asked_for_what_changes_only() {
     };
     assert!(says(json!({"partitions": 2}), &have).is_some_and(|text| text.starts_with("needs Alter on Topic:t")));
     assert_eq!(says(json!({"config": {"a": 1}}), &have), None);
-    have.operations = 0;
+    have.operations = 1 << 8;
     assert!(
         says(json!({"config": {"a": 1}}), &have).is_some_and(|text| text.starts_with("needs AlterConfigs on Topic:t"))
     );
@@ -92,6 +92,7 @@ fn a_topic_is_ready_when_enough_replicas_are_in_sync() {
     let mut have = held(1, 3);
     assert_eq!(unready(&have, 1), None);
     assert_eq!(unready(&have, 2).as_deref(), Some("1 of 3 replicas are in sync, and min.insync.replicas is 2"));
+    assert_eq!(unready(&Have { replicas: 1, ..have.clone() }, 2), None, "Kafka takes the smaller of the two");
     have.broken = Some("partition 0 has no leader".into());
     assert_eq!(unready(&have, 1).as_deref(), Some("partition 0 has no leader"));
 }

@@ -3,6 +3,8 @@
 //
 //   Oracle BOOTSTRAP all | topics | acls | users | quotas | broker-defaults | brokers | metadata-offset | records TOPIC
 //   Oracle BOOTSTRAP create TOPIC PARTITIONS REPLICAS [KEY=VALUE...] | delete TOPIC | set TOPIC KEY=VALUE... | set-broker ID KEY=VALUE... | produce TOPIC [KEY=VALUE...]
+//   Oracle BOOTSTRAP abort TOPIC KEY=VALUE... (written in a transaction that is aborted) | expire TOPIC (every record so far) | token (a delegation token)
+//   Oracle BOOTSTRAP settings TYPE NAME                           (what was set on a BROKER, GROUP or CLIENT_METRICS)
 //   Oracle BOOTSTRAP grant PRINCIPAL TYPE NAME OPERATION          (an allowed ACL on a literal name)
 //
 // ORACLE_CONFIG names a .properties file with further client settings (security).
@@ -104,6 +106,32 @@ public class Oracle {
                     }
                 }
                 return "produced";
+            case "abort":
+                Properties transactional = new Properties();
+                transactional.putAll(settings);
+                transactional.put("transactional.id", "oracle." + rest.get(0));
+                try (KafkaProducer<String, String> producer = new KafkaProducer<>(transactional, new StringSerializer(), new StringSerializer())) {
+                    producer.initTransactions();
+                    producer.beginTransaction();
+                    for (Map.Entry<String, String> pair : pairs(rest.subList(1, rest.size())).entrySet()) {
+                        producer.send(new ProducerRecord<>(rest.get(0), pair.getKey(), pair.getValue())).get();
+                    }
+                    producer.abortTransaction();
+                }
+                return "aborted";
+            case "expire":
+                Map<TopicPartition, RecordsToDelete> all_of_it = new TreeMap<>((left, right) -> Integer.compare(left.partition(), right.partition()));
+                int count = admin.describeTopics(rest).allTopicNames().get().get(rest.get(0)).partitions().size();
+                for (int partition = 0; partition < count; partition++) {
+                    all_of_it.put(new TopicPartition(rest.get(0), partition), RecordsToDelete.beforeOffset(-1));
+                }
+                admin.deleteRecords(all_of_it).all().get();
+                return "expired";
+            case "token":
+                org.apache.kafka.common.security.token.delegation.DelegationToken token = admin.createDelegationToken().delegationToken().get();
+                return Map.of("id", token.tokenInfo().tokenId(), "hmac", token.hmacAsBase64String());
+            case "settings":
+                return own(new ConfigResource(ConfigResource.Type.valueOf(rest.get(0)), rest.get(1)));
             case "grant":
                 ResourcePattern pattern = new ResourcePattern(ResourceType.fromString(rest.get(1)), rest.get(2), PatternType.LITERAL);
                 AccessControlEntry entry = new AccessControlEntry(rest.get(0), "*", AclOperation.fromString(rest.get(3)), AclPermissionType.ALLOW);
@@ -144,6 +172,17 @@ public class Oracle {
         Map<String, String> values = new TreeMap<>();
         for (ConfigEntry entry : admin.describeConfigs(List.of(resource)).all().get().get(resource).entries()) {
             if (entry.source() == own) {
+                values.put(entry.name(), entry.value());
+            }
+        }
+        return values;
+    }
+
+    // What is no default, whatever its source is called.
+    static Map<String, String> own(ConfigResource resource) throws Exception {
+        Map<String, String> values = new TreeMap<>();
+        for (ConfigEntry entry : admin.describeConfigs(List.of(resource)).all().get().get(resource).entries()) {
+            if (!entry.isDefault() && entry.source() != ConfigEntry.ConfigSource.STATIC_BROKER_CONFIG && entry.source() != ConfigEntry.ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG) {
                 values.put(entry.name(), entry.value());
             }
         }
@@ -202,8 +241,12 @@ public class Oracle {
                     shown.put("key", text(message.key()));
                     shown.put("value", text(message.value()));
                     Map<String, String> headers = new TreeMap<>();
+                    List<String> each = new ArrayList<>();
                     message.headers().forEach(header -> headers.put(header.key(), text(header.value())));
+                    message.headers().forEach(header -> each.add(header.key() + "=" + text(header.value())));
                     shown.put("headers", headers);
+                    shown.put("each_header", each);
+                    shown.put("timestamp", message.timestamp());
                     found.add(shown);
                 });
             }

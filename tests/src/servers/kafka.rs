@@ -2,9 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use base64::Engine;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::{Nodes, prepare, script};
 use crate::kafka_wire::Connection;
+use crate::ports::Lease;
 use crate::process::Guarded;
 
 /// The versions that are tested.
@@ -131,6 +133,58 @@ fn serves(address: SocketAddr) -> std::io::Result<bool> {
     let mut said = String::new();
     stream.read_to_string(&mut said)?;
     Ok(said.contains("Mode:"))
+}
+
+/// A worker of Kafka Connect. Dropped, it ends.
+pub struct Connect {
+    address: SocketAddr,
+    folder: tempfile::TempDir,
+    process: Guarded,
+    // Held for as long as the worker listens there.
+    _ports: Lease,
+}
+
+impl Connect {
+    /// Starts a worker beside a cluster and waits until it answers.
+    pub fn beside(kafka: &Kafka) -> Self {
+        let ports = Lease::new();
+        let address = ports.address(0);
+        let folder =
+            tempfile::Builder::new().prefix("init-connect-").tempdir().expect("the temporary folder can be written");
+        let mut command = Command::new(script("kafka.sh"));
+        command.args(["connect", kafka.version.number(), &kafka.bootstrap(), &address.port().to_string()]);
+        command.arg(folder.path());
+        let process = Guarded::spawn(&mut command, folder.path()).expect("bash is there");
+        let mut connect = Self { address, folder, process, _ports: ports };
+        // Downloading its jars is part of it, once a machine.
+        let end = Instant::now() + Duration::from_mins(3);
+        while connect.get("/connectors").is_none() {
+            assert!(connect.process.running() && Instant::now() < end, "no worker: {}", connect.log());
+            crate::pause(Duration::from_millis(50));
+        }
+        connect
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A folder that the worker can read.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What it answers to a GET; `None` where that is no JSON with status 200.
+    pub fn get(&self, path: &str) -> Option<Value> {
+        let output =
+            Command::new("curl").args(["-sf", &format!("{}{path}", self.url())]).output().expect("curl is there");
+        output.status.success().then(|| serde_json::from_slice(&output.stdout).ok()).flatten()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("connect.log")).unwrap_or_default()
+    }
 }
 
 /// A Kafka cluster. Nodes are numbered from 1, as their broker ids are.
