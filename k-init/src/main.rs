@@ -19,6 +19,7 @@ mod seed;
 mod service;
 mod setting;
 mod settings;
+mod strimzi;
 mod topic;
 mod user;
 mod wire;

@@ -1,12 +1,14 @@
 //! k-init as a service: when its cluster is ready, and which kinds it has.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::engine::change::{Class, Failure};
 use common::engine::kind::{AnyKind, Service, Typed};
+use common::files::foreign::{Declared, Foreign};
 use common::files::{KindSpec, Layout, Set};
 use common::net::http::Client;
 use common::net::retry::Deadline;
@@ -26,6 +28,7 @@ use crate::sasl::Login;
 use crate::seed::{self, Seeds};
 use crate::setting::{self, BROKER_DEFAULTS, BROKERS, CLIENT_METRICS, GROUPS};
 use crate::settings::{self, Door};
+use crate::strimzi;
 use crate::topic::{self, Topics};
 use crate::user::{self, Users};
 
@@ -61,6 +64,8 @@ pub(crate) fn service(env: &mut Env, context: &Context) -> Option<Box<dyn Servic
         };
     Some(Box::new(Kafka {
         cluster,
+        secrets: settings.secrets,
+        created: settings.created,
         connect,
         connects: false,
         min_brokers: settings.min_brokers,
@@ -72,6 +77,10 @@ pub(crate) fn service(env: &mut Env, context: &Context) -> Option<Box<dyn Servic
 
 struct Kafka {
     cluster: Shared,
+    /// Where the Secrets that Strimzi's resources name are mounted.
+    secrets: PathBuf,
+    /// `KAFKA_CREATE_TOPICS`.
+    created: Vec<Declared>,
     /// Kafka Connect, if it is named.
     connect: Option<Rc<Client>>,
     /// Whether a connector is declared, so that Connect has to be there.
@@ -133,6 +142,10 @@ impl Service for Kafka {
             cluster.warn("this broker is older than Kafka 3.5, the oldest version that is expected to work (3.9 to 4.x are tested)");
         }
         Ok(())
+    }
+
+    fn foreign(&self) -> Foreign {
+        strimzi::foreign(self.secrets.clone()).declared(self.created.clone())
     }
 
     fn kinds(&mut self, set: &Rc<Set>) -> Vec<Box<dyn AnyKind>> {

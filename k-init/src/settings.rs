@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use common::files::foreign::Declared;
 use common::net::tls;
 use common::output::secret::Secret;
 use common::process::settings::{Env, Server, Tls};
@@ -14,6 +15,7 @@ use crate::jaas;
 use crate::oauth::{self, Tokens};
 use crate::properties;
 use crate::sasl::{Login, Scram};
+use crate::strimzi::create_topics;
 
 /// For `--help`.
 pub(crate) const HELP: &str =
@@ -21,7 +23,7 @@ pub(crate) const HELP: &str =
   KAFKA_SASL_MECHANISM=PLAIN|SCRAM-SHA-256|SCRAM-SHA-512|OAUTHBEARER KAFKA_USERNAME KAFKA_PASSWORD KAFKA_TOKEN
   KAFKA_OAUTH_TOKEN_URL KAFKA_OAUTH_CLIENT_ID KAFKA_OAUTH_CLIENT_SECRET KAFKA_OAUTH_SCOPE KAFKA_OAUTH_EXTENSIONS=name=value,…
   KAFKA_CA_FILE KAFKA_CERT_FILE KAFKA_KEY_FILE KAFKA_INSECURE=false KAFKA_VERIFY_HOSTNAME=true KAFKA_CLIENT_CONFIG=client.properties
-  MIN_BROKERS KAFKA_VERIFY_SERVERS SEED_SCAN_MAX=100000
+  MIN_BROKERS KAFKA_VERIFY_SERVERS SEED_SCAN_MAX=100000 KAFKA_CREATE_TOPICS=name:partitions:replicas:policy,… SECRETS_DIR=/run/secrets
   KAFKA_CONNECT_URL KAFKA_CONNECT_USERNAME KAFKA_CONNECT_PASSWORD KAFKA_CONNECT_CA_FILE";
 
 /// What k-init is told of its cluster.
@@ -36,6 +38,10 @@ pub(crate) struct Settings {
     pub(crate) scan_max: u64,
     /// `KAFKA_CONNECT_URL`.
     pub(crate) connect: Option<Server>,
+    /// `SECRETS_DIR`.
+    pub(crate) secrets: PathBuf,
+    /// `KAFKA_CREATE_TOPICS`.
+    pub(crate) created: Vec<Declared>,
 }
 
 /// Servers, and whether they want TLS.
@@ -125,7 +131,14 @@ pub(crate) fn read(env: &mut Env) -> Option<Settings> {
     }
     let scan_max = env.number("SEED_SCAN_MAX").map_or(100_000, u64::from);
     let connect = env.server("KAFKA_CONNECT", None);
-    let settings = Settings { bootstrap, access, min_brokers, verify, scan_max, connect };
+    let secrets = PathBuf::from(env.text("SECRETS_DIR").unwrap_or_else(|| "/run/secrets".into()));
+    let created = env.text(create_topics::VARIABLE).map(|list| create_topics::declared(&list)).transpose();
+    let created = created.unwrap_or_else(|error| {
+        env.problem(format!("{}: {error}", create_topics::VARIABLE));
+        None
+    });
+    let created = created.unwrap_or_default();
+    let settings = Settings { bootstrap, access, min_brokers, verify, scan_max, connect, secrets, created };
     (env.problems().len() == before).then_some(settings)
 }
 
