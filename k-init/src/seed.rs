@@ -156,6 +156,12 @@ fn compared(held: usize, all: usize) -> Change {
     Change { action, differences, locked: None, notes: Vec::new() }
 }
 
+/// What cannot be compared now is looked at again in its turn, and fails then if it still cannot.
+fn unknown(all: usize) -> Change {
+    let held = Shown::text("not known");
+    Change::update(vec![Difference::new("/records", held, Shown::text(&format!("{all} of {all}")))])
+}
+
 impl Want {
     /// `begun`: this run has begun to write to it, so that each record counts, also where seeds are but the first ones.
     fn verdict(
@@ -180,9 +186,7 @@ impl Want {
             Ok(Missed::Records(missing)) => Ok(compared(all - missing.len(), all)),
             Ok(Missed::Nothing { note }) => Ok(Change { notes: note.into_iter().collect(), ..Change::none() }),
             // Everything else needs no leader, and must not wait for one: this object alone fails, when its turn comes.
-            Err(failure) if failure.class == Class::Again => {
-                Ok(compared(0, all).note(format!("not compared: {failure}")))
-            }
+            Err(failure) if failure.class == Class::Again => Ok(unknown(all).note(format!("not compared: {failure}"))),
             Err(failure) => Err(failure),
         }
     }

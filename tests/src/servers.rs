@@ -2,6 +2,7 @@
 //! to find out the truth goes through tools that are not ours: Kafka's own Java client, and curl.
 
 pub mod kafka;
+pub mod kfake;
 pub mod opensearch;
 pub mod prometheus;
 
