@@ -11,7 +11,7 @@ fn sandbox(kafka: &Kafka, connect: &Connect) -> Sandbox {
         .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap())
         .env("KAFKA_CONNECT_URL", connect.url())
         .env("APPLY_TIMEOUT", "120s")
-        .deadline(Duration::from_secs(180))
+        .deadline(Duration::from_mins(3))
 }
 
 fn source(file: &str) -> Value {

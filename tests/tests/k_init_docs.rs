@@ -70,7 +70,7 @@ fn the_documents_bodies_are_applied_as_they_stand() {
             .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap())
             .env("KAFKA_CONNECT_URL", connect.url())
             .env("APPLY_TIMEOUT", "120s")
-            .deadline(Duration::from_secs(180))
+            .deadline(Duration::from_mins(3))
             .env("KAFKA_VERIFY_SERVERS", format!("SASL_PLAINTEXT://{}", kafka.bootstrap_on(Listener::Sasl)))
             .env("APP_PASSWORD", "the-password-of-app");
         // Groups have settings from Kafka 4.0 on.

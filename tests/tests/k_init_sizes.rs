@@ -94,7 +94,7 @@ fn a_long_throttle_is_waited_out() {
     let throttled = sandbox(&kafka.bootstrap())
         .env("REQUEST_TIMEOUT", "2s")
         .env("APPLY_TIMEOUT", "100s")
-        .deadline(Duration::from_secs(120))
+        .deadline(Duration::from_mins(2))
         .config(&[("topics.json", Value::Object(topics))]);
     let run = throttled.run(&[]);
     run.expect_code(0);
