@@ -147,6 +147,10 @@ fn read_only_objects_are_named_before_the_first_write() {
 #[test]
 fn a_redacted_secret_is_no_difference() {
     Target::each_standin(&Options::default(), |target| {
+        if target.version().0 <= 10 {
+            // There an Editor may not read contact points at all.
+            return;
+        }
         let hook = json!({"uid": "hook", "type": "webhook", "settings": {"url": "http://h", "username": "u", "password": "a-secret"}});
         let sandbox = target.sandbox().config(&[("contact_points/hook.json", hook)]);
         target.apply(&sandbox);

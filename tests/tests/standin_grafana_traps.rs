@@ -164,8 +164,8 @@ fn ask_disabling_provenance(server: &Grafana, method: &str, path: &str, body: &V
 fn rules_without_uids_are_new_ones_each_time() {
     each(|profile, server| {
         assert_eq!(folder(server, "f", ""), 200);
-        let group =
-            json!({"interval": 60, "rules": [{"title": "R", "condition": "A", "data": [{"refId": "A", "model": {}}]}]});
+        let group = json!({"interval": 60, "rules": [{"title": "R", "condition": "A", "noDataState": "NoData", "execErrState": "Error",
+            "data": [{"refId": "A", "model": {}}]}]});
         let path = "/api/v1/provisioning/folder/f/rule-groups/g";
         let uids: Vec<Value> = (0..2)
             .map(|_| {

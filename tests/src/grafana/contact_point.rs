@@ -62,6 +62,11 @@ pub(super) fn route(call: &mut Call<'_>, method: &str, rest: &[&str]) -> Option<
     Some(match (method, rest) {
         ("GET", []) => {
             let rows: Vec<Value> = named(call).iter().map(|one| shown(call.profile, one, true)).collect();
+            let by_name = call.request.query("name").is_some_and(|name| !name.is_empty());
+            if rows.is_empty() && by_name && call.profile == Profile::V10 {
+                let message = "Internal Server Error - please inspect Grafana server log for details";
+                return Some(Answer::json_utf8(500, json!({"error": "Server Error", "message": message})));
+            }
             Answer::json(200, json!(rows))
         }
         ("GET", ["export"]) => export(call),

@@ -172,9 +172,11 @@ fn read(call: &mut Call<'_>) -> Result<Wish, Answer> {
     if profile.has_resources() {
         spec.values_mut().for_each(whole_numbers);
     }
-    if text_of(&spec, "title").trim().is_empty() {
+    let title = text_of(&spec, "title").trim().to_owned();
+    if title.is_empty() {
         return Err(Answer::status_message(400, "Dashboard title cannot be empty", "empty-name"));
     }
+    spec.insert("title".to_owned(), json!(title));
     if let Some(wrong) = wrong_uid(&uid) {
         return Err(Answer::message(400, wrong));
     }
@@ -221,6 +223,9 @@ fn find(call: &mut Call<'_>, wish: &mut Wish) -> Result<Option<Dashboard>, Answe
     }
     if profile == Profile::V10 {
         let title = text_of(&wish.spec, "title").to_owned();
+        if call.org().folders.values().any(|folder| folder.parent == wish.folder && folder.title == title) {
+            return Err(Answer::message(400, "Dashboard name cannot be the same as folder"));
+        }
         let namesake = call
             .org()
             .dashboards

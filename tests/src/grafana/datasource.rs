@@ -89,16 +89,23 @@ fn written(call: &Call<'_>, source: &DataSource, message: &str) -> Answer {
     Answer::json(200, json!({"datasource": shown(call, source), "id": source.id, "message": message, "name": name}))
 }
 
-fn incomplete(body: &Value) -> bool {
-    ["name", "type", "access"].into_iter().any(|field| text(body, field).is_empty())
+/// Why a body is no data source.
+fn unfit(profile: Profile, body: &Value) -> Option<Answer> {
+    if ["name", "type", "access"].into_iter().any(|field| text(body, field).is_empty()) {
+        return Some(profile.traced(400, "bad request data"));
+    }
+    let mut escapes = text(body, "url").split('%').skip(1);
+    let broken =
+        escapes.any(|escape| !escape.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit)));
+    broken.then(|| profile.traced(400, "Validation error, invalid URL"))
 }
 
 fn create(call: &mut Call<'_>) -> Answer {
     let body = call.body.clone();
-    if incomplete(&body) {
-        return call.profile.traced(400, "bad request data");
-    }
     let profile = call.profile;
+    if let Some(refusal) = unfit(profile, &body) {
+        return refusal;
+    }
     let taken = |call: &mut Call<'_>, field: &str| {
         let wanted = text(&body, field);
         !wanted.is_empty() && call.org().datasources.iter().any(|source| text_of(source, field) == wanted)
@@ -132,8 +139,8 @@ fn create(call: &mut Call<'_>) -> Answer {
 fn update(call: &mut Call<'_>, at: usize) -> Answer {
     let body = call.body.clone();
     let profile = call.profile;
-    if incomplete(&body) {
-        return profile.traced(400, "bad request data");
+    if let Some(refusal) = unfit(profile, &body) {
+        return refusal;
     }
     let mut source = call.org().datasources[at].clone();
     if source.read_only {
@@ -188,9 +195,10 @@ fn store(call: &mut Call<'_>, at: Option<usize>, source: DataSource) {
 
 fn writable(body: &Value) -> Map<String, Value> {
     let mut fields = Map::new();
-    for field in ["name", "type", "access", "url", "user", "database", "basicAuthUser"] {
+    for field in ["name", "access", "url", "user", "database", "basicAuthUser"] {
         fields.insert(field.to_owned(), json!(text(body, field)));
     }
+    fields.insert("type".to_owned(), json!(plugin::canonical(text(body, "type"))));
     for field in ["basicAuth", "withCredentials", "isDefault"] {
         fields.insert(field.to_owned(), json!(flag(body, field)));
     }

@@ -23,14 +23,25 @@ impl Profile {
         }
     }
 
+    pub(super) fn playlist_versions(self) -> &'static [&'static str] {
+        if self.has_resources() { &["v1", "v0alpha1"] } else { &["v0alpha1"] }
+    }
+
+    /// Whether there is a group of this name.
+    pub(super) fn has_group(self, name: &str) -> bool {
+        self.groups().iter().any(|(group, _)| *group == name)
+    }
+
     /// Every group that this version lists, with its versions, the preferred one first.
     fn groups(self) -> Vec<(&'static str, &'static [&'static str])> {
         match self {
-            Profile::V10 => vec![("playlist.grafana.app", &["v0alpha1"]), ("featuretoggle.grafana.app", &["v0alpha1"])],
+            Profile::V10 => {
+                vec![("playlist.grafana.app", self.playlist_versions()), ("featuretoggle.grafana.app", &["v0alpha1"])]
+            }
             Profile::V11 => vec![
                 ("notifications.alerting.grafana.app", &["v0alpha1"]),
                 ("userstorage.grafana.app", &["v0alpha1"]),
-                ("playlist.grafana.app", &["v0alpha1"]),
+                ("playlist.grafana.app", self.playlist_versions()),
                 ("featuretoggle.grafana.app", &["v0alpha1"]),
                 ("iam.grafana.app", &["v0alpha1"]),
             ],
@@ -42,7 +53,7 @@ impl Profile {
                 ("userstorage.grafana.app", &["v0alpha1"]),
                 ("preferences.grafana.app", &["v1alpha1"]),
                 ("collections.grafana.app", &["v1alpha1"]),
-                ("playlist.grafana.app", &["v1", "v0alpha1"]),
+                ("playlist.grafana.app", self.playlist_versions()),
                 ("plugins.grafana.app", &["v0alpha1"]),
                 ("example.grafana.app", &["v1alpha1", "v0alpha1"]),
                 ("notifications.alerting.grafana.app", &["v0alpha1"]),
@@ -65,12 +76,11 @@ pub(super) fn group(call: &Call<'_>, wanted: &str) -> Option<Answer> {
     Some(Answer::json(200, body))
 }
 
-/// What a server without dashboards and folders as resources answers to any path that it lacks.
-pub(super) fn without_resources(profile: Profile) -> Option<Answer> {
+/// The answer to any path of a group that there is not.
+pub(super) fn no_group(profile: Profile) -> Answer {
     match profile {
-        Profile::V10 => Some(Answer::json(404, json!({"paths": PATHS_OF_10}))),
-        Profile::V11 => Some(Answer::text(404, "404 page not found\n")),
-        Profile::V12 | Profile::V13 => None,
+        Profile::V10 => Answer::json(404, json!({"paths": PATHS_OF_10})),
+        Profile::V11 | Profile::V12 | Profile::V13 => Answer::text(404, "404 page not found\n"),
     }
 }
 

@@ -118,6 +118,16 @@ impl Grafana {
         });
     }
 
+    /// Grafana's poll: from now on every organization has an Alertmanager.
+    pub fn poll_organizations(&self) {
+        lock(&self.shared.state).orgs.values_mut().for_each(|org| org.before_poll = 0);
+    }
+
+    /// Lets the five minutes pass for which failed logins count.
+    pub fn forget_failed_logins(&self) {
+        lock(&self.shared.state).failed_logins.clear();
+    }
+
     /// Lets a service account's token expire.
     pub fn expire_token(&self, org: i64, name: &str) {
         self.in_org(org, |org| {

@@ -7,7 +7,7 @@ use super::answer::Answer;
 use super::field::{flag, text};
 use super::permission;
 use super::route::Call;
-use super::state::{Folder, folder_url};
+use super::state::{Folder, Role, folder_url};
 
 /// Folders under folders; the one in the root is level 0.
 const MAX_DEPTH: usize = 4;
@@ -45,6 +45,9 @@ fn list(call: &mut Call<'_>) -> Answer {
         folders.retain(|folder| folder.parent == parent);
     }
     folders.sort_by_key(|folder| (folder.title.to_lowercase(), folder.id));
+    // Whoever is no administrator is shown a place for what lies in folders that they cannot see.
+    let shared = (parent.is_none() && call.profile >= Profile::V11 && call.actor.role < Role::Admin)
+        .then(|| json!({"id": -1, "uid": "sharedwithme", "title": "Shared with me"}));
     let rows = folders.iter().map(|folder| {
         let mut row = json!({"id": folder.id, "uid": folder.uid, "title": folder.title});
         if let Some(parent) = &folder.parent {
@@ -52,7 +55,7 @@ fn list(call: &mut Call<'_>) -> Answer {
         }
         row
     });
-    let rows = rows.collect();
+    let rows = shared.into_iter().chain(rows).collect();
     Answer::json(200, json!(call.request.page(rows, call.request.number("limit", 1000))))
 }
 
@@ -123,6 +126,13 @@ fn create(call: &mut Call<'_>) -> Answer {
     if let Some(wrong) = wrong_uid(&uid) {
         return profile.traced(400, wrong);
     }
+    if !profile.has_resources() && call.org().dashboards.contains_key(&uid) {
+        return profile.traced(400, "Dashboard cannot be changed to a folder");
+    }
+    if !profile.has_resources() && title.to_lowercase() == "general" {
+        // It is the name of the root.
+        return profile.traced(409, "A folder with that name already exists");
+    }
     if !parent.is_empty() && !call.org().folders.contains_key(&parent) {
         match profile {
             Profile::V10 => return profile.identified(404, "folder.notFound", "Not found"),
@@ -152,7 +162,15 @@ fn create(call: &mut Call<'_>) -> Answer {
     }
     let folder = add(call, &uid, &title, kept);
     let mut body = read_back(call, &folder);
-    if !profile.has_resources() {
+    if profile.has_resources() {
+        // 12.4 does not name a service account, and tells an editor of no right on what it has just made.
+        if !call.actor.is_user {
+            body["createdBy"] = json!("Anonymous");
+        }
+        for right in ["canSave", "canEdit", "canAdmin", "canDelete"] {
+            body[right] = json!(call.actor.role >= Role::Admin);
+        }
+    } else {
         body["createdBy"] = json!(call.actor.login);
         body["updatedBy"] = json!(call.actor.login);
         if !parent.is_empty() {

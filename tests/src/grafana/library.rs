@@ -15,11 +15,11 @@ pub(super) fn route(call: &mut Call<'_>, method: &str, rest: &[&str]) -> Option<
         ("POST", []) => create(call),
         ("GET", ["name", name]) => {
             let named: Vec<Element> = call.org().elements.values().filter(|one| one.name == *name).cloned().collect();
-            let rows: Vec<Value> = named.iter().map(|element| shown(call, element)).collect();
+            let rows: Vec<Value> = named.iter().map(|element| shown(call, element, View::Stored)).collect();
             if rows.is_empty() { missing(call) } else { Answer::json(200, json!({"result": rows})) }
         }
         ("GET", [uid]) => match call.org().elements.get(*uid).cloned() {
-            Some(element) => Answer::json(200, json!({"result": shown(call, &element)})),
+            Some(element) => Answer::json(200, json!({"result": shown(call, &element, View::Stored)})),
             None => missing(call),
         },
         ("PATCH", [uid]) => update(call, uid),
@@ -39,20 +39,42 @@ fn list(call: &mut Call<'_>) -> Answer {
     elements.retain(|element| element.name.to_lowercase().contains(&wanted));
     elements.sort_by_key(|element| (element.name.to_lowercase(), element.id));
     let total = elements.len();
-    let rows: Vec<Value> = call.request.page(elements, size).iter().map(|element| shown(call, element)).collect();
+    let rows: Vec<Value> =
+        call.request.page(elements, size).iter().map(|element| shown(call, element, View::Listed)).collect();
     let page = call.request.number("page", 1);
     Answer::json(200, json!({"result": {"totalCount": total, "elements": rows, "page": page, "perPage": size}}))
 }
 
-fn shown(call: &mut Call<'_>, element: &Element) -> Value {
-    let (folder_id, folder_name, _) = call.org().place(element.folder.as_deref());
-    let place = element.folder.clone().unwrap_or_default();
+/// Which answer shows an element: they name the root in different ways.
+#[derive(Clone, Copy, PartialEq)]
+enum View {
+    Written,
+    Stored,
+    Listed,
+}
+
+fn shown(call: &mut Call<'_>, element: &Element, view: View) -> Value {
+    let (folder_id, mut folder_name, _) = call.org().place(element.folder.as_deref());
+    let mut place = element.folder.clone().unwrap_or_default();
+    let mut meta_place = place.clone();
+    if element.folder.is_none() {
+        match view {
+            View::Written => folder_name = String::new(),
+            View::Stored => {
+                "general".clone_into(&mut place);
+                if call.profile >= Profile::V11 {
+                    "general".clone_into(&mut meta_place);
+                }
+            }
+            View::Listed => {}
+        }
+    }
     let by = json!({"id": element.by.id, "name": element.by.login, "avatarUrl": "/public/img/user_profile.png"});
     json!({
         "id": element.id, "orgId": call.org_id, "folderId": folder_id, "folderUid": place, "uid": element.uid,
         "name": element.name, "kind": element.kind, "type": element.model.get("type"),
         "description": element.model.get("description"), "model": element.model, "version": element.version,
-        "meta": {"folderName": folder_name, "folderUid": place, "connectedDashboards": connections(call, &element.uid),
+        "meta": {"folderName": folder_name, "folderUid": meta_place, "connectedDashboards": connections(call, &element.uid),
             "created": seconds(element.created), "updated": seconds(element.updated), "createdBy": by.clone(),
             "updatedBy": by},
     })
@@ -85,7 +107,7 @@ fn name_taken(call: &mut Call<'_>, name: &str, folder: Option<&str>, uid: &str) 
 
 /// The folder that the body names; the root when it names none, also in a PATCH.
 fn folder_of(call: &mut Call<'_>) -> Result<Option<String>, Answer> {
-    let folder = Some(text(&call.body, "folderUid").to_owned()).filter(|uid| !uid.is_empty());
+    let folder = Some(text(&call.body, "folderUid").to_owned()).filter(|uid| !uid.is_empty() && uid != "general");
     if folder.as_ref().is_some_and(|uid| !call.org().folders.contains_key(uid)) {
         return Err(Answer::status_message(404, "folder not found", "not-found"));
     }
@@ -125,7 +147,7 @@ fn create(call: &mut Call<'_>) -> Answer {
     let element =
         Element { id, uid: uid.clone(), name, kind, folder, model, version: 1, created: now, updated: now, by };
     call.org().elements.insert(uid, element.clone());
-    Answer::json(200, json!({"result": shown(call, &element)}))
+    Answer::json(200, json!({"result": shown(call, &element, View::Written)}))
 }
 
 fn update(call: &mut Call<'_>, uid: &str) -> Answer {
@@ -158,7 +180,7 @@ fn update(call: &mut Call<'_>, uid: &str) -> Answer {
     element.updated = Timestamp::now();
     call.org().elements.remove(uid);
     call.org().elements.insert(new_uid, element.clone());
-    Answer::json(200, json!({"result": shown(call, &element)}))
+    Answer::json(200, json!({"result": shown(call, &element, View::Written)}))
 }
 
 fn delete(call: &mut Call<'_>, uid: &str) -> Answer {

@@ -1,9 +1,10 @@
 //! A stand-in for a Grafana server, for tests and for the demonstration. **It is not Grafana.**
 //!
-//! It follows what real servers were seen to answer: the profiles 10, 11 and 12 replay recorded answers of 10.4.3, 11.6.2
+//! It follows what real servers were seen to answer: the profiles 10, 11 and 12 replay three lists of recorded answers each, of 10.4.3, 11.6.2
 //! and 12.4.0 (`transcripts/grafana-*.json`, the test `standin_grafana`), odd behavior included: the first data
 //! source becomes the default, a data source PUT clears what it leaves out, a dashboard without `folderUid` moves to the
 //! root, 10 ignores `parentUid` unless nested folders are on, 12 takes an unknown parent, and so on.
+//! What was seen without a recording of it is in the tests `standin_grafana_traps` and `standin_grafana_access`.
 //!
 //! What it does not know:
 //! * Profile 13 is 12 with the differences that Grafana's documentation and source name; no 13 was asked.
@@ -11,7 +12,7 @@
 //!   on real servers. A caller should not read those messages.
 //! * Dashboard migrations: a write through `v1` resources gets the defaults and the schema version that 12.4 gives, panels
 //!   are left as they are. Conversions between `v1` and `v2` resources keep titles and little else.
-//! * Rights are the four basic roles; permissions are stored and shown, never enforced.
+//! * Rights are the four basic roles, by route and version (`right`); permissions are stored and shown, never enforced.
 //! * Nothing is rendered, queried, alerted on or sent; settings of integrations and plugins are not validated beyond a
 //!   few; the alerting exports exist in JSON only.
 //!
@@ -22,6 +23,7 @@ mod account;
 mod alert_rule;
 mod answer;
 mod contact_point;
+mod correlation;
 mod dashboard;
 mod datasource;
 mod discovery;
@@ -32,19 +34,34 @@ mod fault;
 mod field;
 mod folder;
 mod library;
+mod login;
 mod managed_fields;
 mod model;
+mod mute_timing;
 mod notification;
 mod org;
 mod permission;
+mod playlist;
+mod playlist_resource;
 mod plugin;
 mod policy;
+mod preferences;
+mod public_dashboard;
+mod replay;
 mod resource;
+mod right;
 mod route;
+mod rule_body;
+mod rule_group;
+mod same;
 mod search;
 mod server;
 mod state;
 mod target;
+mod team;
+mod template;
+mod transcript;
+mod user;
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -53,8 +70,10 @@ use std::time::Duration;
 pub use every_kind::{HOOK_PASSWORD, alert_rule};
 pub use fault::{Effect, Fault};
 pub use plugin::Plugin;
+pub use replay::replay;
 pub use state::Role;
 pub use target::Target;
+pub use transcript::Exchange;
 
 use fault::Faults;
 use state::State;
@@ -125,6 +144,11 @@ pub struct Options {
     pub without_plugins: Vec<String>,
     /// What it answers before it is ready.
     pub startup: Startup,
+    /// How many questions about the notifications of a new organization come before Grafana's next poll makes its Alertmanager
+    /// (a real one polls every minute).
+    pub before_poll: u32,
+    /// Whether strangers are let in as Viewers of the first organization.
+    pub anonymous: bool,
 }
 
 impl Options {
@@ -143,6 +167,8 @@ impl Default for Options {
             plugins: Vec::new(),
             without_plugins: Vec::new(),
             startup: Startup::default(),
+            before_poll: 1,
+            anonymous: false,
         }
     }
 }

@@ -8,6 +8,9 @@ use super::state::Dashboard;
 
 const LATEST_SCHEMA: i64 = 42;
 
+/// From this schema version on `refresh` is a text.
+const REFRESH_IS_TEXT: i64 = 40;
+
 /// The model that the old API shows.
 pub(super) fn classic(dashboard: &Dashboard) -> Map<String, Value> {
     if dashboard.stored_as.starts_with("v2") { from_v2(&dashboard.spec) } else { dashboard.spec.clone() }
@@ -33,8 +36,43 @@ pub(super) fn migrated(mut spec: Map<String, Value>) -> Map<String, Value> {
     for (field, value) in defaults {
         spec.entry(field).or_insert(value);
     }
-    if spec.get("schemaVersion").and_then(Value::as_i64).is_none_or(|version| version < LATEST_SCHEMA) {
+    let schema = spec.get("schemaVersion").and_then(Value::as_i64).unwrap_or(0);
+    if schema < REFRESH_IS_TEXT && !spec.get("refresh").is_some_and(Value::is_string) {
+        spec.insert("refresh".to_owned(), json!(""));
+    }
+    if schema < LATEST_SCHEMA {
         spec.insert("schemaVersion".to_owned(), json!(LATEST_SCHEMA));
+    }
+    spec
+}
+
+/// What a write through `v2` keeps of a model that leaves fields out: their empty values (12.4).
+pub(super) fn whole_v2(mut spec: Map<String, Value>) -> Map<String, Value> {
+    let empty = [
+        ("annotations", Value::Null),
+        ("cursorSync", json!("")),
+        ("layout", json!({"kind": "GridLayout", "spec": {"items": null}})),
+        ("links", Value::Null),
+        ("preload", json!(false)),
+        ("tags", Value::Null),
+        ("timeSettings", json!({})),
+        ("variables", Value::Null),
+    ];
+    for (field, value) in empty {
+        spec.entry(field).or_insert(value);
+    }
+    if let Some(times) = spec.get_mut("timeSettings").and_then(Value::as_object_mut) {
+        let empty = [
+            ("autoRefresh", json!("")),
+            ("autoRefreshIntervals", Value::Null),
+            ("fiscalYearStartMonth", json!(0)),
+            ("from", json!("")),
+            ("hideTimepicker", json!(false)),
+            ("to", json!("")),
+        ];
+        for (field, value) in empty {
+            times.entry(field).or_insert(value);
+        }
     }
     spec
 }

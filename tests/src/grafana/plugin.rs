@@ -75,12 +75,26 @@ fn in_profile(profile: Profile, id: &str) -> bool {
     profile <= Profile::V11 || !matches!(id, "graph" | "table-old")
 }
 
+/// Names of old that Grafana replaces by the plugin's id, with that id.
+const ALIASES: [(&str, &str); 3] = [
+    ("phlare", "grafana-pyroscope-datasource"),
+    ("postgres", "grafana-postgresql-datasource"),
+    ("testdata", "grafana-testdata-datasource"),
+];
+
+/// The id of a plugin that is named by its id or by a name of old.
+pub(super) fn canonical(id: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == id).map_or(id, |(_, id)| id)
+}
+
 /// The picture of a data source's type.
 pub(super) fn logo(profile: Profile, kind: &str) -> String {
     let file = match kind {
-        "prometheus" => "prometheus_logo.svg".to_owned(),
         "elasticsearch" => "elasticsearch.svg".to_owned(),
         "loki" => "loki_icon.svg".to_owned(),
+        "grafana-pyroscope-datasource" => "grafana_pyroscope_icon.svg".to_owned(),
+        "grafana-postgresql-datasource" => "postgresql_logo.svg".to_owned(),
+        "grafana-testdata-datasource" => "testdata.svg".to_owned(),
         _ if BUILT_IN.iter().any(|(id, ..)| *id == kind) => format!("{kind}_logo.svg"),
         _ => return "public/img/icn-datasource.svg".to_owned(),
     };
@@ -97,6 +111,7 @@ pub(super) fn route(call: &Call<'_>, method: &str, rest: &[&str]) -> Option<Answ
     match (method, rest) {
         ("GET", []) => Some(Answer::json(200, json!(installed(call)))),
         ("GET", [id, "settings"]) => {
+            let id = canonical(id);
             let found = installed(call).into_iter().find(|plugin| plugin["id"] == json!(id));
             Some(found.map_or_else(
                 || Answer::message(404, "Plugin not found, no installed plugin with that id"),

@@ -51,10 +51,7 @@ fn update(call: &mut Call<'_>) -> Answer {
         let message = format!("Invalid format of the submitted route: {error}. Correct the payload and try again.");
         profile.invalid("alerting.notifications.routes.invalidFormat", &message, error)
     };
-    let tree = match normal(&call.body) {
-        Ok(tree) => tree,
-        Err(error) => return invalid(&error),
-    };
+    let Some(tree) = normal(profile, &call.body) else { return profile.traced(400, "bad request data") };
     if text(&tree, "receiver").is_empty() {
         return invalid("root route must specify a default receiver");
     }
@@ -101,8 +98,8 @@ pub(super) fn mentions(route: &Value, field: &str, name: &str) -> bool {
     own || route["routes"].as_array().into_iter().flatten().any(|route| mentions(route, field, name))
 }
 
-/// A route as the server gives it back: matchers in order, durations in Prometheus' form, nothing empty.
-fn normal(route: &Value) -> Result<Value, String> {
+/// A route as the server gives it back: matchers in order, durations in Prometheus' form, nothing empty. None for one that cannot be read.
+fn normal(profile: Profile, route: &Value) -> Option<Value> {
     let mut out = Map::new();
     for field in ["receiver", "match", "match_re", "group_by", "mute_time_intervals", "active_time_intervals"] {
         let value = &route[field];
@@ -113,26 +110,22 @@ fn normal(route: &Value) -> Result<Value, String> {
             Value::Object(fields) => fields.is_empty(),
             _ => false,
         };
-        if !empty {
+        // 10.4 does not know active timings.
+        if !(empty || field == "active_time_intervals" && profile == Profile::V10) {
             out.insert(field.to_owned(), value.clone());
         }
     }
     for field in ["group_wait", "group_interval", "repeat_interval"] {
         if let Some(value) = route.get(field).filter(|value| !value.is_null()) {
-            let sent = value.as_str().unwrap_or_default();
-            let shown = duration(sent).ok_or_else(|| format!("not a valid duration string: {sent:?}"))?;
-            out.insert(field.to_owned(), json!(shown));
+            out.insert(field.to_owned(), json!(duration(value.as_str()?)?));
         }
     }
     if route["continue"] == json!(true) {
         out.insert("continue".to_owned(), json!(true));
     }
     if let Some(matchers) = route["matchers"].as_array().filter(|list| !list.is_empty()) {
-        let mut read = Vec::new();
-        for matcher in matchers {
-            let matcher = matcher.as_str().unwrap_or_default();
-            read.push(parse_matcher(matcher).ok_or_else(|| format!("bad matcher format: {matcher}"))?);
-        }
+        let mut read: Vec<_> =
+            matchers.iter().map(|matcher| parse_matcher(matcher.as_str()?)).collect::<Option<_>>()?;
         read.sort();
         out.insert(
             "matchers".to_owned(),
@@ -141,15 +134,38 @@ fn normal(route: &Value) -> Result<Value, String> {
     }
     if let Some(matchers) = route["object_matchers"].as_array().filter(|list| !list.is_empty()) {
         let mut sorted = matchers.clone();
+        if !sorted.iter().all(|matcher| is_matcher(&matcher[1], &matcher[2])) {
+            return None;
+        }
         sorted.sort_by_key(Value::to_string);
         out.insert("object_matchers".to_owned(), json!(sorted));
     }
-    let routes =
-        route["routes"].as_array().into_iter().flatten().map(normal).collect::<Result<Vec<Value>, String>>()?;
+    let routes = route["routes"].as_array().into_iter().flatten();
+    let routes: Vec<Value> = routes.map(|route| normal(profile, route)).collect::<Option<_>>()?;
     if !routes.is_empty() {
         out.insert("routes".to_owned(), json!(routes));
     }
-    Ok(Value::Object(out))
+    Some(Value::Object(out))
+}
+
+/// Whether the value suits the operator. Of a regular expression only the brackets are looked at.
+fn is_matcher(op: &Value, value: &Value) -> bool {
+    let (Some(op), Some(value)) = (op.as_str(), value.as_str()) else { return false };
+    if !["=~", "!~"].contains(&op) {
+        return ["=", "!="].contains(&op);
+    }
+    let mut open = Vec::new();
+    let mut characters = value.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => drop(characters.next()),
+            '(' | '[' if open.last() != Some(&'[') => open.push(character),
+            ']' if open.last() == Some(&'[') => drop(open.pop()),
+            ')' if open.last() != Some(&'[') && open.pop().is_none() => return false,
+            _ => {}
+        }
+    }
+    open.is_empty()
 }
 
 fn parse_matcher(text: &str) -> Option<(String, &'static str, String)> {

@@ -48,7 +48,7 @@ fn dashboards(call: &mut Call<'_>, tags: &[String], folders: &[String], uids: &[
     let org = &*call.org();
     let mut hits = Vec::new();
     for dashboard in org.dashboards.values() {
-        let own = dashboard.spec.get("tags").cloned().unwrap_or_else(|| json!([]));
+        let own = dashboard.spec.get("tags").filter(|tags| tags.is_array()).cloned().unwrap_or_else(|| json!([]));
         let tagged = tags.iter().all(|tag| own.as_array().is_some_and(|own| own.contains(&json!(tag))));
         let named = uids.is_empty() || uids.contains(&dashboard.uid);
         if !tagged || !named || !inside(dashboard.folder.as_ref(), folders) {

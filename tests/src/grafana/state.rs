@@ -2,12 +2,17 @@
 //! Plain data and the few look-ups that several kinds share; what a request does to it is in the kinds' own files.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::field::{mix, slug};
 use super::{Options, Profile};
+
+/// After so many failures a login is refused until the oldest of them is forgotten: Grafana's defaults.
+const FAILURES: usize = 5;
+const LOCKED_FOR: Duration = Duration::from_mins(5);
 
 /// A role in an organization, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +51,7 @@ pub(super) struct User {
     pub(super) name: String,
     pub(super) password: String,
     pub(super) server_admin: bool,
+    pub(super) made: Timestamp,
 }
 
 #[derive(Debug, Clone)]
@@ -205,10 +211,44 @@ pub(super) struct Rule {
 }
 
 #[derive(Debug, Clone)]
+pub(super) struct Playlist {
+    pub(super) id: i64,
+    pub(super) uid: String,
+    pub(super) name: String,
+    pub(super) interval: String,
+    pub(super) items: Vec<Value>,
+    pub(super) generation: i64,
+    pub(super) made: Made,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Correlation {
+    pub(super) uid: String,
+    pub(super) source: String,
+    pub(super) target: Option<String>,
+    pub(super) label: String,
+    pub(super) description: String,
+    pub(super) config: Value,
+    pub(super) kind: String,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct PublicDashboard {
+    pub(super) uid: String,
+    pub(super) access_token: String,
+    pub(super) by: i64,
+    pub(super) created: Timestamp,
+    pub(super) updated: Timestamp,
+    pub(super) settings: Value,
+}
+
+#[derive(Debug, Clone)]
 pub(super) struct Org {
     pub(super) id: i64,
     pub(super) name: String,
     pub(super) members: BTreeMap<i64, Role>,
+    /// How many more questions about its notifications come before Grafana's next poll.
+    pub(super) before_poll: u32,
     pub(super) preferences: Map<String, Value>,
     pub(super) teams: Vec<Team>,
     pub(super) accounts: Vec<Account>,
@@ -216,6 +256,10 @@ pub(super) struct Org {
     pub(super) folders: BTreeMap<String, Folder>,
     pub(super) dashboards: BTreeMap<String, Dashboard>,
     pub(super) elements: BTreeMap<String, Element>,
+    pub(super) playlists: BTreeMap<String, Playlist>,
+    pub(super) correlations: Vec<Correlation>,
+    /// By the dashboard's uid.
+    pub(super) public_dashboards: BTreeMap<String, PublicDashboard>,
     pub(super) integrations: Vec<Integration>,
     pub(super) timings: BTreeMap<String, Named>,
     pub(super) templates: BTreeMap<String, Named>,
@@ -244,12 +288,21 @@ pub(super) struct State {
     pub(super) options: Options,
     pub(super) users: Vec<User>,
     pub(super) orgs: BTreeMap<i64, Org>,
+    /// Who failed to log in, and when.
+    pub(super) failed_logins: Vec<(String, Instant)>,
     counters: BTreeMap<&'static str, i64>,
 }
 
 impl State {
     pub(super) fn new(profile: Profile, options: Options) -> State {
-        let mut state = State { profile, options, users: Vec::new(), orgs: BTreeMap::new(), counters: BTreeMap::new() };
+        let mut state = State {
+            profile,
+            options,
+            users: Vec::new(),
+            orgs: BTreeMap::new(),
+            failed_logins: Vec::new(),
+            counters: BTreeMap::new(),
+        };
         let uid = state.new_uid();
         let admin = User {
             id: state.next("user"),
@@ -259,6 +312,7 @@ impl State {
             name: String::new(),
             password: state.options.admin_password.clone(),
             server_admin: true,
+            made: Timestamp::now(),
         };
         state.users.push(admin);
         state.add_org("Main Org.", 1);
@@ -271,6 +325,8 @@ impl State {
             id,
             name: name.to_owned(),
             members: BTreeMap::from([(admin, Role::Admin)]),
+            // Those that are there when a server starts have one at once.
+            before_poll: if self.orgs.is_empty() { 0 } else { self.options.before_poll },
             preferences: Map::new(),
             teams: Vec::new(),
             accounts: Vec::new(),
@@ -278,6 +334,9 @@ impl State {
             folders: BTreeMap::new(),
             dashboards: BTreeMap::new(),
             elements: BTreeMap::new(),
+            playlists: BTreeMap::new(),
+            correlations: Vec::new(),
+            public_dashboards: BTreeMap::new(),
             integrations: self.profile.first_integrations(),
             timings: BTreeMap::new(),
             templates: BTreeMap::new(),
@@ -345,6 +404,12 @@ impl State {
         made.resource_version = self.resource_version();
     }
 
+    /// Whether a login has failed so often of late that even its password is refused.
+    pub(super) fn is_locked(&self, login: &str) -> bool {
+        let late = self.failed_logins.iter().filter(|(who, when)| who == login && when.elapsed() < LOCKED_FOR);
+        late.count() >= FAILURES
+    }
+
     /// Who holds a key, with the organization it belongs to.
     pub(super) fn token(&mut self, key: &str) -> Option<(i64, Account, Token)> {
         for org in self.orgs.values_mut() {
@@ -369,6 +434,13 @@ impl Made {
 }
 
 impl Org {
+    /// Whether its notifications can be asked for; counts the question.
+    pub(super) fn has_alertmanager(&mut self) -> bool {
+        let before = self.before_poll;
+        self.before_poll = before.saturating_sub(1);
+        before == 0
+    }
+
     /// The folder and those above it, the nearest first. An orphan's chain ends where the parent is missing.
     pub(super) fn ancestors(&self, folder: Option<&str>) -> Vec<&Folder> {
         let mut chain: Vec<&Folder> = Vec::new();
