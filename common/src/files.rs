@@ -1,6 +1,8 @@
 //! The folder of files: found, read, parsed, checked for everything that needs no server, all problems at once.
 //! What a body means is its kind's business.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -76,6 +78,41 @@ pub fn nearest<'n>(wrong: &str, known: impl IntoIterator<Item = &'n str>) -> Opt
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
+
+/// Finds what there may be once only: the first object that claims a key has it, and each further one is told whose it is.
+#[derive(Debug, Default)]
+pub struct Unique(BTreeMap<(&'static str, String), String>);
+
+impl Unique {
+    /// Claims a key, which `what` names ("uid"), at a place in an object; an empty key is a place that one object may take.
+    ///
+    /// ```
+    /// # use common::files::Unique;
+    /// # fn check(object: &common::files::Object) {
+    /// let mut unique = Unique::default();
+    /// assert!(unique.claim(object, "/uid", "uid", "a").is_none());
+    /// assert!(unique.claim(object, "/other", "uid", "a").is_some());
+    /// # }
+    /// ```
+    pub fn claim(&mut self, object: &Object, pointer: &str, what: &'static str, key: &str) -> Option<Problem> {
+        let shown = if key.is_empty() { what.to_owned() } else { format!("{what} {key:?}") };
+        match self.0.entry((what, key.to_owned())) {
+            Entry::Vacant(free) => {
+                free.insert(object.file.clone());
+                None
+            }
+            Entry::Occupied(first) if *first.get() == object.file => {
+                Some(object.problem(pointer, format!("the {shown} is there twice")))
+            }
+            Entry::Occupied(first) => {
+                Some(object.problem(pointer, format!("the {shown} is also that of {}", first.get())))
+            }
+        }
+    }
+}
+
+/// A key that one object of a kind may have: where it stands in the body, what it is called, and the key.
+pub type Key = (String, &'static str, String);
 
 /// Everything declared, in a fixed order: organizations, then kinds in table order, then names.
 #[derive(Debug, Default)]

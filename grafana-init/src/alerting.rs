@@ -1,5 +1,6 @@
 //! What the alerting kinds share (provenance, durations), and the two that are found by name: mute timings and message templates.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use common::engine::change::{Change, Failure};
@@ -9,7 +10,7 @@ use common::files::{Object, Problem, Set};
 use common::net::http::Call;
 use serde_json::{Value, json};
 
-use crate::identity::{PROVISIONED, name_of};
+use crate::identity::{PROVISIONED, name_of, unique_name};
 use crate::scope::Scope;
 use crate::server::part;
 
@@ -19,6 +20,7 @@ mod integration;
 mod interval;
 mod matcher;
 pub(crate) mod policy;
+pub(crate) mod readiness;
 pub(crate) mod rule;
 
 /// Mute timings.
@@ -26,6 +28,7 @@ pub(crate) const TIMINGS: Row<Scope> = Row {
     normal: normal_timing,
     compare: Some(compare_named),
     check: check_timing,
+    unique: unique_name,
     ..Row::new("mute_timings", read_timings, write_timing)
 };
 
@@ -34,6 +37,7 @@ pub(crate) const TEMPLATES: Row<Scope> = Row {
     normal: normal_template,
     compare: Some(compare_named),
     check: check_template,
+    unique: unique_name,
     ..Row::new("message_templates", read_templates, write_template)
 };
 
@@ -78,14 +82,13 @@ pub(crate) fn unwrap_template(_: &str, body: Value) -> Value {
 fn by_name(scope: &Scope, path: &str, want: &[Rc<Object>]) -> Result<Held, Failure> {
     let list = scope.must(path)?;
     let mut held = Held::new();
+    let mut declared: BTreeMap<String, &str> = BTreeMap::new();
+    for object in want {
+        declared.insert(name_of(object, &object.value()?), &object.id.name);
+    }
     for row in list.as_array().into_iter().flatten() {
         let own = row["name"].as_str().unwrap_or_default();
-        let mut key = own.to_owned();
-        for object in want {
-            if name_of(object, &object.value()?) == own {
-                key.clone_from(&object.id.name);
-            }
-        }
+        let key = (*declared.get(own).unwrap_or(&own)).to_owned();
         let locked = locked(scope, &row["provenance"], false);
         held.insert(key, Have { locked, meta: json!({}), ..Have::of(row) });
     }

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use common::engine::change::{Action, Change, Failure, ObjectId, Planned};
 use common::engine::kind::{AnyKind, Exported};
-use common::files::{Object, Problem, Set};
+use common::files::{Object, Problem, Set, Unique};
 use common::net::http::parallel;
 use serde_json::Value;
 
@@ -29,6 +29,15 @@ pub(crate) mod inputs;
 mod preflight;
 mod read;
 mod write;
+
+/// Whether a file declares a dashboard of that uid.
+pub(crate) fn declares(set: &Set, org: Option<&str>, uid: &str) -> bool {
+    let own = |object: &Rc<Object>| {
+        let own = object.value().ok().and_then(|body| form::read(body).ok()).and_then(|model| model.uid);
+        own.unwrap_or_else(|| uid::of_path(&object.parts, false))
+    };
+    set.of_org(org, "dashboards").iter().any(|object| !is_folder_file(object) && own(object) == uid)
+}
 
 struct Declared {
     object: Rc<Object>,
@@ -93,7 +102,7 @@ impl Dashboards {
         for object in set.of_org(org, "inputs") {
             this.read_inputs(&object);
         }
-        let mut uids: BTreeMap<String, String> = BTreeMap::new();
+        let mut unique = Unique::default();
         for object in set.of_org(org, "dashboards").into_iter().filter(|object| !is_folder_file(object)) {
             let model = object.value().map_err(|failure| ("", failure.message)).and_then(form::read);
             let model = match model {
@@ -109,10 +118,7 @@ impl Dashboards {
             }
             let uid = model.uid.unwrap_or_else(|| uid::of_path(&object.parts, false));
             this.problems.extend(uid::wrong(&uid).map(|wrong| object.problem("/uid", wrong)));
-            if let Some(first) = uids.insert(uid.clone(), object.file.clone()) {
-                this.problems.push(object.problem("/uid", format!("the uid {uid} is also that of {first}")));
-            }
-            scope.memory.borrow_mut().dashboards.insert(uid.clone());
+            this.problems.extend(unique.claim(&object, "/uid", "uid", &uid));
             let folder = above(&object).to_vec();
             let mapped = |input: &Input| input.plugin.is_none() || this.resolver.map.contains_key(&input.name);
             let open_inputs = !model.inputs.iter().all(mapped);
@@ -210,7 +216,6 @@ impl Dashboards {
     fn write(&mut self, planned: &Planned) -> Result<(), Failure> {
         let dashboard = &self.declared[self.places[&planned.id]];
         let folder = self.folder_of(dashboard).ok_or_else(|| Failure::rejected("its folder could not be told"))?;
-        self.scope.needs_folder(&folder)?;
         self.known.forget(&planned.id);
         let model = model_of(&dashboard.object, &self.resolver)?.0;
         let held = match planned.verdict {
@@ -237,8 +242,7 @@ impl LibraryPanels<'_> {
             // Where it cannot be told, it is not said to be missing.
             !matches!(self.scope.get(&path), Ok(None))
         };
-        self.scope.memory.borrow().library.contains(uid)
-            || *self.asked.borrow_mut().entry(uid.to_owned()).or_insert_with(ask)
+        self.scope.declared.library.contains(uid) || *self.asked.borrow_mut().entry(uid.to_owned()).or_insert_with(ask)
     }
 }
 
@@ -273,7 +277,8 @@ impl AnyKind for Dashboards {
         let plugins = self.scope.plugins();
         let library = LibraryPanels { scope: &self.scope, asked: RefCell::default() };
         // What cannot be read here fails the write, with the server's own words.
-        let mut titles = Titles::read(&self.scope).unwrap_or_default();
+        let uids = self.declared.iter().map(|dashboard| dashboard.uid.as_str()).collect();
+        let mut titles = Titles::read(&self.scope, &uids).unwrap_or_default();
         for dashboard in &self.declared {
             let object = &dashboard.object;
             let written = todo.contains(&object.id);

@@ -7,16 +7,16 @@
 //! | another uid, same name | there            | drift: no write changes a uid (12 answers 500)              |
 //! | a secret            | key there          | as `GRAFANA_SECRETS` says                                   |
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use common::engine::change::{Change, Difference, Failure, Shown};
 use common::engine::diff::{Writing, diff};
 use common::engine::document::{Have, Held, Meta, Row};
 use common::files::json::step;
-use common::files::{Object, Problem, Set};
+use common::files::{Key, Object, Problem, Set};
 use common::net::http::{Call, Client, LIST_LIMIT, parallel};
-use ring::digest::{SHA256, digest};
-use ring::rand::SecureRandom;
+use ring::hmac::{self, Key as Key256};
 use serde_json::{Map, Value, json};
 
 use crate::identity::{PROVISIONED, identity};
@@ -30,6 +30,7 @@ pub(crate) const ROW: Row<Scope> = Row {
     normal,
     compare: Some(compare),
     check,
+    unique,
     preflight,
     export,
     ..Row::new("datasources", read, write)
@@ -166,7 +167,7 @@ fn compare(scope: &Scope, object: &Object, have: &Value, want: &Value) -> Change
         && let Some(is) = have.get("isDefault").cloned()
     {
         // Where another is to be the default, this one hands over: sent as it is, it would take that back.
-        want["isDefault"] = json!(is == true && !scope.memory.borrow().default_source);
+        want["isDefault"] = json!(is == true && !scope.declared.default_source);
     }
     let held = take(&mut have, "secureJsonData");
     let secrets = take(&mut want, "secureJsonData");
@@ -178,6 +179,10 @@ fn compare(scope: &Scope, object: &Object, have: &Value, want: &Value) -> Change
         if cleared || difference.path == "/uid" {
             difference.fixable = false;
         }
+    }
+    if digest.is_some() && !matches!(scope.settings().secrets, Secrets::Digest(_)) {
+        // It is of no use any more, and a Viewer can read it.
+        differences.push(Difference::new(format!("/jsonData/{DIGEST}"), Shown::Masked, Shown::Absent));
     }
     let mut notes = Vec::new();
     let mut missing = false;
@@ -195,11 +200,11 @@ fn compare(scope: &Scope, object: &Object, have: &Value, want: &Value) -> Change
         let changed = || Difference::new("/secureJsonData", Shown::Masked, Shown::Masked);
         match scope.settings().secrets {
             Secrets::Keep => notes.push("its secrets are not compared (GRAFANA_SECRETS=keep)".into()),
-            Secrets::Digest if !digest.as_ref().and_then(Value::as_str).is_some_and(|held| proves(held, &secrets)) => {
+            Secrets::Digest(key) if digest.as_ref().is_none_or(|held| *held != keyed(key, &uid, &secrets)) => {
                 differences.push(changed());
             }
             Secrets::Always if !scope.memory.borrow().sent.contains(&uid) => differences.push(changed()),
-            Secrets::Digest | Secrets::Always => {}
+            Secrets::Digest(_) | Secrets::Always => {}
         }
     }
     notes.into_iter().fold(Change::update(differences), Change::note)
@@ -221,9 +226,11 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
     fields.insert("name".into(), json!(name));
     fields.entry("access").or_insert(json!("proxy"));
     let secrets = fields.get("secureJsonData").and_then(Value::as_object).cloned().unwrap_or_default();
-    if scope.settings().secrets == Secrets::Digest && !secrets.is_empty() {
+    if let Secrets::Digest(key) = scope.settings().secrets
+        && !secrets.is_empty()
+    {
         let data = fields.entry("jsonData").or_insert(json!({}));
-        data[DIGEST] = json!(prove(&secrets)?);
+        data[DIGEST] = json!(keyed(key, &uid, &secrets));
     }
     let Some(Meta { meta }) = meta else {
         body["uid"] = json!(uid);
@@ -239,9 +246,9 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
     let fields = body.as_object_mut().ok_or_else(|| Failure::rejected("a data source is a JSON object"))?;
     fields.insert("uid".into(), json!(held));
     if let Some(is) = meta.get("isDefault").filter(|_| declared.is_none()) {
-        fields.insert("isDefault".into(), json!(*is == true && !scope.memory.borrow().default_source));
+        fields.insert("isDefault".into(), json!(*is == true && !scope.declared.default_source));
     }
-    if scope.settings().secrets == Secrets::Keep
+    if matches!(scope.settings().secrets, Secrets::Keep)
         && let Some(secrets) = fields.get_mut("secureJsonData").and_then(Value::as_object_mut)
     {
         secrets.retain(|key, _| meta["keys"].get(key).is_none());
@@ -251,13 +258,13 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
     Ok(())
 }
 
-fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
+fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
     let Some(fields) = body.as_object() else { return vec![object.problem("", "a data source is a JSON object")] };
     let mut problems = Vec::new();
     if fields.get("type").and_then(Value::as_str).is_none_or(str::is_empty) {
         problems.push(object.problem("/type", "the plugin's id is missing (prometheus, loki, …)"));
     }
-    let (uid, name) = identity(object, body);
+    let (uid, _) = identity(object, body);
     if let Some(wrong) = uid::wrong(&uid) {
         problems.push(object.problem("/uid", wrong));
     }
@@ -275,24 +282,16 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
         };
         problems.push(object.problem(&step(key), why).warning());
     }
-    for other in set.of_org(object.id.org.as_deref(), "datasources") {
-        if other.id >= object.id {
-            continue;
-        }
-        let Ok(theirs) = other.value() else { continue };
-        let (other_uid, other_name) = identity(&other, &theirs);
-        if other_uid == uid {
-            problems.push(object.problem("/uid", format!("the uid {uid} is also that of {}", other.file)));
-        }
-        if other_name == name {
-            problems.push(object.problem("/name", format!("the name {name:?} is also that of {}", other.file)));
-        }
-        if body["isDefault"] == true && theirs["isDefault"] == true {
-            let text = format!("{} is the default as well: an organization has one", other.file);
-            problems.push(object.problem("/isDefault", text));
-        }
-    }
     problems
+}
+
+fn unique(object: &Object, body: &Value) -> Vec<Key> {
+    let (uid, name) = identity(object, body);
+    let mut keys = vec![("/uid".to_owned(), "uid", uid), ("/name".to_owned(), "name", name)];
+    if body["isDefault"] == true {
+        keys.push(("/isDefault".to_owned(), "place as the default (an organization has one)", String::new()));
+    }
+    keys
 }
 
 /// What was probably meant by a field that is none.
@@ -312,16 +311,76 @@ fn hint(key: &str) -> String {
     }
 }
 
-/// Grafana takes a data source of a type that it does not know, and then cannot use it.
-fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
-    let Some(plugins) = scope.plugins() else { return Vec::new() };
-    let missing = |(object, body, _): &(&Object, Value, &Change)| {
-        let kind = plugin_id(body["type"].as_str().unwrap_or_default());
-        let text =
-            format!("the plugin {kind} is not installed on the server: install it, or the data source will not work");
-        (!plugins.contains(kind)).then(|| object.problem("/type", text).warning())
+/// Grafana takes a data source of a type that it does not know, and then cannot use it; and one that leads to another that is not there.
+fn preflight(scope: &Scope, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if let Some(plugins) = scope.plugins().filter(|_| !todo.is_empty()) {
+        for (object, body, _) in todo {
+            let kind = plugin_id(body["type"].as_str().unwrap_or_default());
+            if !plugins.contains(kind) {
+                let text = format!(
+                    "the plugin {kind} is not installed on the server: install it, or the data source will not work"
+                );
+                problems.push(object.problem("/type", text).warning());
+            }
+        }
+    }
+    let leads = |body: &Value| {
+        let mut uids = BTreeSet::new();
+        led_to(&body["jsonData"], &mut uids);
+        uids
     };
-    todo.iter().filter_map(missing).collect()
+    problems.extend(dangling(scope, set, todo, leads));
+    problems
+}
+
+/// `tracesToLogsV2` and its like name a data source.
+fn led_to(value: &Value, uids: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            uids.extend(fields.get("datasourceUid").and_then(Value::as_str).map(str::to_owned));
+            fields.values().for_each(|inner| led_to(inner, uids));
+        }
+        Value::Array(items) => items.iter().for_each(|item| led_to(item, uids)),
+        _ => {}
+    }
+}
+
+/// A warning for each data source that an object refers to and that is neither declared nor on the server.
+pub(crate) fn dangling(
+    scope: &Scope,
+    set: &Set,
+    todo: &[(&Object, Value, &Change)],
+    refers: impl Fn(&Value) -> BTreeSet<String>,
+) -> Vec<Problem> {
+    let all: Vec<(&Object, BTreeSet<String>)> = todo.iter().map(|(object, body, _)| (*object, refers(body))).collect();
+    if all.iter().all(|(_, uids)| uids.is_empty()) {
+        return Vec::new();
+    }
+    // What cannot be listed is not said to be missing.
+    let declared = set.of_org(scope.org.as_deref(), "datasources");
+    let Ok(sources) = sources(scope, &declared) else { return Vec::new() };
+    let missing = |(object, uids): (&Object, BTreeSet<String>)| -> Vec<Problem> {
+        uids.into_iter()
+            .filter(|uid| !stands(&sources, uid))
+            .map(|uid| object.problem("", absent(&uid)).warning())
+            .collect()
+    };
+    all.into_iter().flat_map(missing).collect()
+}
+
+/// What is said of a reference to a data source that is nowhere.
+pub(crate) fn absent(uid: &str) -> String {
+    format!("refers to the data source {uid}, which is neither declared nor on the server")
+}
+
+/// Whether something stands for a reference to a data source.
+pub(crate) fn stands(sources: &[Source], uid: &str) -> bool {
+    uid.is_empty()
+        || uid.contains('$')
+        || matches!(uid, "grafana" | "__expr__" | "default" | "-100")
+        || uid.starts_with("-- ")
+        || sources.iter().any(|source| source.uid == uid || source.name == uid)
 }
 
 fn export(name: &str, mut body: Value, have: &Have) -> Option<(Value, Vec<String>)> {
@@ -345,27 +404,12 @@ fn export(name: &str, mut body: Value, have: &Have) -> Option<(Value, Vec<String
     Some((body, names))
 }
 
-/// A salted digest of secrets: `<salt>:<digest>`.
-fn prove(secrets: &Map<String, Value>) -> Result<String, Failure> {
-    let mut salt = [0_u8; 8];
-    let random = ring::rand::SystemRandom::new().fill(&mut salt);
-    random.map_err(|_| Failure::fatal("the system gives no random numbers"))?;
-    let salt = hex(&salt);
-    Ok(format!("{salt}:{}", salted(&salt, secrets)))
-}
-
-fn proves(held: &str, secrets: &Map<String, Value>) -> bool {
-    held.split_once(':').is_some_and(|(salt, digest)| digest == salted(salt, secrets))
-}
-
-fn salted(salt: &str, secrets: &Map<String, Value>) -> String {
-    let sorted: std::collections::BTreeMap<&String, &Value> = secrets.iter().collect();
-    let text = format!("{salt}{}", json!(sorted));
-    hex(digest(&SHA256, text.as_bytes()).as_ref())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// A digest of a data source's secrets. It stands where Viewers can read it, and visitors where they are let in: without the key it
+/// cannot be guessed at.
+fn keyed(key: &Key256, uid: &str, secrets: &Map<String, Value>) -> String {
+    let sorted: BTreeMap<&String, &Value> = secrets.iter().collect();
+    let tag = hmac::sign(key, json!([uid, sorted]).to_string().as_bytes());
+    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A data source as references need it.

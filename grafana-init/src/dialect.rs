@@ -37,6 +37,12 @@ fn code(body: &str) -> Option<String> {
     value["messageId"].as_str().map(str::to_owned)
 }
 
+/// Whether a 404 says that the organization's alerting is not set up yet, rather than that there is no such path. Up to 12.4 the answer has
+/// no name of the error, only this sentence.
+pub(crate) fn unconfigured(body: &str) -> bool {
+    body.contains("Alertmanager configuration") || body.contains("configMissing")
+}
+
 /// The server's own words: `message` of every shape of error body, with what its `extra` adds.
 pub(crate) fn explain(body: &str) -> Option<String> {
     let value: Value = serde_json::from_str(body).ok()?;

@@ -123,7 +123,10 @@ impl Folders {
         let mut planned = Vec::with_capacity(self.declared.len());
         for folder in &self.declared {
             let above = folder.above();
-            let needs = if above.is_empty() { Vec::new() } else { vec![scope.id("folders", above.join("/"))] };
+            let mut needs = folder.permissions.as_ref().map(|want| permission::needs(&scope, want)).unwrap_or_default();
+            if !above.is_empty() {
+                needs.push(scope.id("folders", above.join("/")));
+            }
             let unknown = || Err(Failure::rejected("its parent folder could not be told"));
             let verdict = verdicts.remove(&folder.id).unwrap_or_else(unknown);
             let flat = !nested && folder.path.len() > 1;
@@ -131,7 +134,6 @@ impl Folders {
             planned.push(Planned { id: folder.id.clone(), needs, verdict, step: None });
         }
         let mut memory = scope.memory.borrow_mut();
-        memory.absent_folders = todos.values().filter(|todo| !todo.exists).map(|todo| todo.uid.clone()).collect();
         memory.folder_titles = todos.values().map(|todo: &Todo| (todo.parent.clone(), todo.title.clone())).collect();
         memory.folders = uids;
         drop(memory);
@@ -145,16 +147,24 @@ impl Folders {
         known: &[(&Declared, &Place, &str)],
         found: &[Result<(String, Option<Found>), Failure>],
     ) -> Vec<Result<Option<BTreeMap<String, i64>>, Failure>> {
-        let uids: Vec<Option<&str>> = known
+        let asked: Vec<Option<(&str, &BTreeMap<String, i64>)>> = known
             .iter()
             .zip(found)
             .map(|((folder, ..), found)| match found {
-                Ok((uid, Some(_))) if folder.permissions.is_some() => Some(uid.as_str()),
+                Ok((uid, Some(_))) => Some((uid.as_str(), folder.permissions.as_ref()?)),
                 _ => None,
             })
             .collect();
         let client = self.scope.client();
-        parallel(&uids, READERS, |uid| uid.map(|uid| permission::of_folder(client, uid)).transpose())
+        let held =
+            parallel(&asked, READERS, |asked| asked.map(|(uid, _)| permission::of_folder(client, uid)).transpose());
+        let named =
+            |(held, asked): (Result<Option<_>, Failure>, &Option<(&str, &BTreeMap<String, i64>)>)| match (held?, asked)
+            {
+                (Some(held), Some((_, want))) => permission::named(&self.scope, held, want).map(Some),
+                _ => Ok(None),
+            };
+        held.into_iter().zip(&asked).map(named).collect()
     }
 
     /// Up to 11.6 the root is a folder titled General, and up to 10.4 a title is unique among its siblings; the write would be refused
@@ -181,7 +191,6 @@ impl Folders {
 
     fn write(&mut self, id: &ObjectId) -> Result<(), Failure> {
         let todo = self.todo.get(id).expect("plan told what to do to each folder it returned");
-        self.scope.needs_folder(&todo.parent)?;
         let path = format!("/api/folders/{}", part(&todo.uid));
         if !todo.exists {
             let mut body = json!({"uid": todo.uid, "title": todo.title});
@@ -190,7 +199,6 @@ impl Folders {
             }
             self.scope.post("/api/folders", &body)?;
             self.made.insert(todo.uid.clone());
-            self.scope.memory.borrow_mut().absent_folders.remove(&todo.uid);
         }
         if todo.moves {
             self.scope.post(&format!("{path}/move"), &json!({"parentUid": todo.parent}))?;

@@ -1,6 +1,6 @@
 //! Which object a body declares, and who else may hold it: its uid and name are its own, or the file's. No request is made here.
 
-use common::files::Object;
+use common::files::{Key, Object};
 use serde_json::Value;
 
 /// The name.
@@ -11,6 +11,11 @@ pub(crate) fn name_of(object: &Object, body: &Value) -> String {
 /// The uid and the name.
 pub(crate) fn identity(object: &Object, body: &Value) -> (String, String) {
     (or_file(object, body, "uid"), name_of(object, body))
+}
+
+/// The server finds it by its name.
+pub(crate) fn unique_name(object: &Object, body: &Value) -> Vec<Key> {
+    vec![("/name".to_owned(), "name", name_of(object, body))]
 }
 
 fn or_file(object: &Object, body: &Value, field: &str) -> String {

@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use common::engine::change::{Failure, ObjectId};
+use common::engine::change::{Class, Failure, ObjectId};
 use common::engine::document::{Documents, Row};
 use common::engine::kind::{AnyKind, Typed};
-use common::files::{KindSpec, Layout, Object, Set};
-use common::net::http::Call;
-use serde_json::Value;
+use common::files::{KindSpec, Layout, Set};
 
 use crate::dashboard::Dashboards;
 use crate::folder::Folders;
@@ -39,80 +37,83 @@ pub(crate) const SPECS: [KindSpec; 14] = [
 /// The kinds for a set of files.
 pub(crate) fn kinds(server: &Rc<Server>, set: &Rc<Set>) -> Vec<Box<dyn AnyKind>> {
     let named: BTreeSet<&Arc<str>> = set.orgs.iter().collect();
-    let scopes: Vec<Rc<Scope>> = named.into_iter().map(|org| Scope::new(server, Some(org.clone()))).collect();
-    of_scopes(&Scope::new(server, None), &scopes, set)
+    let scopes: Vec<Rc<Scope>> = named.into_iter().map(|org| Scope::new(server, Some(org.clone()), set)).collect();
+    of_scopes(&Scope::new(server, None, set), &scopes, set)
 }
 
 /// The kinds for an export: of the connection's own organization, and of all others where the caller may list them.
 pub(crate) fn export_kinds(server: &Rc<Server>) -> Result<Vec<Box<dyn AnyKind>>, Failure> {
-    let own = server.found.borrow().org;
-    let reply = server.client.send(&Call::get("/api/orgs?perpage=1000").accept(401).accept(403))?;
-    let list = if reply.status == 200 { reply.json()? } else { Value::Null };
+    let set = Rc::default();
+    let own = Scope::new(server, None, &set);
+    let mine = server.found.borrow().org;
     let mut scopes = Vec::new();
-    for row in list.as_array().into_iter().flatten() {
-        if let (Some(id), Some(name)) = (row["id"].as_i64().filter(|id| *id != own), row["name"].as_str()) {
-            let scope = Scope::new(server, Some(name.into()));
-            scope.found(id);
-            scopes.push(scope);
+    match own.pages("/api/orgs?", "perpage", "") {
+        Ok(rows) => {
+            for row in rows {
+                if let (Some(id), Some(name)) = (row["id"].as_i64().filter(|id| *id != mine), row["name"].as_str()) {
+                    let scope = Scope::new(server, Some(name.into()), &set);
+                    scope.found(id);
+                    scopes.push(scope);
+                }
+            }
         }
+        Err(failure) if failure.class == Class::Auth => {
+            log::warn!(detail:% = failure; "only the connection's own organization is exported: a server administrator may list the others");
+        }
+        Err(failure) => return Err(failure),
     }
-    Ok(of_scopes(&Scope::new(server, None), &scopes, &Rc::default()))
+    Ok(of_scopes(&own, &scopes, &set))
 }
 
 fn of_scopes(own: &Rc<Scope>, named: &[Rc<Scope>], set: &Rc<Set>) -> Vec<Box<dyn AnyKind>> {
     let mut kinds: Vec<Box<dyn AnyKind>> = Vec::new();
-    row(&mut kinds, own, set, &crate::plugin::ROW);
-    kinds.push(Box::new(Orgs::new(named)));
-    of_org(&mut kinds, own, set);
-    for scope in named {
-        row(&mut kinds, scope, set, &crate::plugin::ROW);
+    kinds.push(row(own, set, &crate::plugin::ROW));
+    kinds.push(Box::new(Orgs::new(named, set.all().iter().any(|object| object.id.org.is_none()))));
+    kinds.extend(named.iter().map(|scope| row(scope, set, &crate::plugin::ROW)));
+    for scope in std::iter::once(own).chain(named) {
         of_org(&mut kinds, scope, set);
+    }
+    // The alerting of a new organization comes late; everything else goes before it.
+    for scope in std::iter::once(own).chain(named) {
+        alerting(&mut kinds, scope, set);
     }
     kinds
 }
 
 fn of_org(kinds: &mut Vec<Box<dyn AnyKind>>, scope: &Rc<Scope>, set: &Rc<Set>) {
-    note_names(scope, set);
-    row(kinds, scope, set, &crate::team::ROW);
-    row(kinds, scope, set, &crate::service_account::ROW);
-    row(kinds, scope, set, &crate::datasource::ROW);
+    kinds.push(row(scope, set, &crate::team::ROW));
+    kinds.push(row(scope, set, &crate::service_account::ROW));
+    kinds.push(row(scope, set, &crate::datasource::ROW));
     // Library panels lie in folders, dashboards show library panels.
     let folders = Folders::new(scope, set);
     let ids = folders.ids();
     kinds.push(Box::new(Scoped::new(scope, Box::new(folders), ids)));
-    row(kinds, scope, set, &crate::library::ROW);
+    kinds.push(row(scope, set, &crate::library::ROW));
     let dashboards = Dashboards::new(scope, set);
     let ids = dashboards.ids();
     kinds.push(Box::new(Scoped::new(scope, Box::new(dashboards), ids)));
-    row(kinds, scope, set, &crate::alerting::contact::ROW);
-    row(kinds, scope, set, &crate::alerting::TIMINGS);
-    row(kinds, scope, set, &crate::alerting::TEMPLATES);
-    row(kinds, scope, set, &crate::alerting::policy::ROW);
-    row(kinds, scope, set, &crate::alerting::rule::ROW);
-    row(kinds, scope, set, &crate::preferences::ROW);
+    kinds.push(row(scope, set, &crate::preferences::ROW));
 }
 
-/// Notes which names there will be, for the kinds that refer to others.
-fn note_names(scope: &Scope, set: &Set) {
-    let names = |kind: &str| -> BTreeSet<String> {
-        let named = |object: Rc<Object>| Some(crate::identity::name_of(&object, &object.value().ok()?));
-        set.of_org(scope.org.as_deref(), kind).into_iter().filter_map(named).collect()
-    };
-    let mut memory = scope.memory.borrow_mut();
-    memory.teams = names("teams");
-    memory.receivers = names("contact_points");
-    memory.timings = names("mute_timings");
-    let bodies = |kind: &str| {
-        set.of_org(scope.org.as_deref(), kind).into_iter().filter_map(|object| Some((object.value().ok()?, object)))
-    };
-    memory.library =
-        bodies("library_panels").map(|(body, object)| crate::identity::identity(&object, &body).0).collect();
-    memory.default_source = bodies("datasources").any(|(body, _)| body["isDefault"] == true);
+fn alerting(kinds: &mut Vec<Box<dyn AnyKind>>, scope: &Rc<Scope>, set: &Rc<Set>) {
+    let rows = [
+        &crate::alerting::contact::ROW,
+        &crate::alerting::TIMINGS,
+        &crate::alerting::TEMPLATES,
+        &crate::alerting::policy::ROW,
+        &crate::alerting::rule::ROW,
+    ];
+    for row in rows {
+        kinds.push(Box::new(scoped(scope, set, row).alerting()));
+    }
 }
 
-fn row(kinds: &mut Vec<Box<dyn AnyKind>>, scope: &Rc<Scope>, set: &Rc<Set>, row: &'static Row<Scope>) {
+fn row(scope: &Rc<Scope>, set: &Rc<Set>, row: &'static Row<Scope>) -> Box<dyn AnyKind> {
+    Box::new(scoped(scope, set, row))
+}
+
+fn scoped(scope: &Rc<Scope>, set: &Rc<Set>, row: &'static Row<Scope>) -> Scoped {
     let org = scope.org.as_deref();
     let ids: Vec<ObjectId> = set.of_org(org, row.kind).iter().map(|object| object.id.clone()).collect();
-    let inner = Documents::new(row, scope.clone(), set.clone(), org);
-    kinds.push(Box::new(Scoped::new(scope, Box::new(Typed::new(inner)), ids)));
+    Scoped::new(scope, Box::new(Typed::new(Documents::new(row, scope.clone(), set.clone(), org))), ids)
 }

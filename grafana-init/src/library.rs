@@ -5,10 +5,12 @@ use std::rc::Rc;
 use common::engine::change::{Change, Failure, ObjectId};
 use common::engine::diff::{Writing, diff};
 use common::engine::document::{Have, Held, Meta, Row};
-use common::files::{Object, Problem, Set};
+use common::files::{Key, Object, Problem, Set};
 use common::net::http::parallel;
 use serde_json::{Value, json};
 
+use crate::dashboard::form::references;
+use crate::datasource;
 use crate::identity::identity;
 use crate::scope::{READERS, Scope, get};
 use crate::server::part;
@@ -16,7 +18,7 @@ use crate::uid;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { normal, compare: Some(compare), check, needs, preflight, ..Row::new("library_panels", read, write) };
+    Row { normal, compare: Some(compare), check, unique, needs, preflight, ..Row::new("library_panels", read, write) };
 
 /// Takes the panel out of the API's answer.
 pub(crate) fn unwrap(_: &str, mut body: Value) -> Value {
@@ -78,7 +80,6 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
     let (uid, name) = identity(object, &want);
     // Left out, the folder would be the root (every version).
     let folder = folder_of(&want).unwrap_or_default();
-    scope.needs_folder(folder)?;
     let mut body = json!({"uid": uid, "name": name, "kind": 1, "folderUid": folder, "model": want["model"]});
     match meta {
         None => scope.post("/api/library-elements", &body).map(drop),
@@ -98,7 +99,7 @@ fn needs(object: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
 }
 
 /// The server refuses a folder that is not there, but only once others were written.
-fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(scope: &Scope, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (object, body, _) in todo {
         let Some(uid) = folder_of(body) else { continue };
@@ -108,10 +109,13 @@ fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<
             problems.push(object.problem("/folderUid", text));
         }
     }
+    problems.extend(datasource::dangling(scope, set, todo, |body| {
+        references(&body["model"]).sources.into_iter().collect()
+    }));
     problems
 }
 
-fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
+fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
     let mut problems = Vec::new();
     let (uid, _) = identity(object, body);
     problems.extend(uid::wrong(&uid).map(|wrong| object.problem("/uid", wrong)));
@@ -121,10 +125,9 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
     if body.get("kind").is_some_and(|kind| *kind != json!(1)) {
         problems.push(object.problem("/kind", "must be 1, a panel: Grafana has no other kind any more"));
     }
-    for other in set.of_org(object.id.org.as_deref(), "library_panels") {
-        if other.id < object.id && other.value().is_ok_and(|theirs| identity(&other, &theirs).0 == uid) {
-            problems.push(object.problem("/uid", format!("the uid {uid} is also that of {}", other.file)));
-        }
-    }
     problems
+}
+
+fn unique(object: &Object, body: &Value) -> Vec<Key> {
+    vec![("/uid".to_owned(), "uid", identity(object, body).0)]
 }

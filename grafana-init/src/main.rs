@@ -3,6 +3,7 @@
 mod alerting;
 mod dashboard;
 mod datasource;
+mod declared;
 mod dialect;
 mod folder;
 mod identity;
@@ -15,11 +16,12 @@ mod preferences;
 mod ready;
 mod scope;
 mod server;
+mod service;
 mod service_account;
 mod team;
 mod uid;
 mod zone;
 
 fn main() -> std::process::ExitCode {
-    common::process::start::start(server::APP)
+    common::process::start::start(service::APP)
 }

@@ -12,12 +12,14 @@ use crate::scope::Scope;
 /// The named organizations of the files.
 pub(crate) struct Orgs {
     scopes: Vec<(ObjectId, Rc<Scope>)>,
+    /// Whether files at the top go into the connection's own organization.
+    top: bool,
 }
 
 impl Orgs {
-    pub(crate) fn new(scopes: &[Rc<Scope>]) -> Self {
+    pub(crate) fn new(scopes: &[Rc<Scope>], top: bool) -> Self {
         let named = |scope: &Rc<Scope>| Some((ObjectId::new("orgs", scope.org.as_deref()?), scope.clone()));
-        Self { scopes: scopes.iter().filter_map(named).collect() }
+        Self { scopes: scopes.iter().filter_map(named).collect(), top }
     }
 }
 
@@ -35,6 +37,10 @@ impl AnyKind for Orgs {
             let verdict = scope.find().map(|there| if there { Change::none() } else { Change::create() });
             let verdict = verdict
                 .map_err(|failure| failure.context("organizations need a server administrator's user and password"));
+            if scope.is_own() && self.top {
+                let text = "it is the organization that the files at the top go into: put them in one place";
+                return Planned::new(id.clone(), Err(Failure::rejected(text)));
+            }
             Planned::new(id.clone(), verdict)
         };
         Ok(self.scopes.iter().map(plan).collect())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::engine::change::{Difference, Failure, Shown};
+use common::engine::change::{Difference, Failure, ObjectId, Shown};
 use common::files::json::step;
 use common::net::http::{Call, Client};
 use serde_json::{Value, json};
@@ -12,17 +12,20 @@ use crate::server::part;
 
 const LEVELS: [(&str, i64); 3] = [("View", 1), ("Edit", 2), ("Admin", 4)];
 
-/// A declared list as who → level, `who` being `role:Editor`, `team:ops`, `user:login`.
+/// Who may be named: a role, a team or a service account by name, a user by login.
+const WHO: [&str; 4] = ["role", "team", "user", "serviceAccount"];
+
+/// A declared list as who → level, `who` being `role:Editor`, `team:ops`, `user:login`, `serviceAccount:ci`.
 pub(crate) fn read(list: &Value) -> Result<BTreeMap<String, i64>, String> {
     let items = list.as_array().ok_or("must be a list of {\"role\" or \"team\" or \"user\": …, \"permission\": …}")?;
     let mut set = BTreeMap::new();
     for item in items {
-        let who: Vec<String> = ["role", "team", "user"]
-            .iter()
-            .filter_map(|kind| Some(format!("{kind}:{}", item[*kind].as_str()?)))
-            .collect();
+        let who: Vec<String> =
+            WHO.iter().filter_map(|kind| Some(format!("{kind}:{}", item[*kind].as_str()?))).collect();
         let [who] = who.as_slice() else {
-            return Err(format!("{item} must name one of role, team (by name) or user (by login)"));
+            return Err(format!(
+                "{item} must name one of role, team (by name), user (by login) or serviceAccount (by name)"
+            ));
         };
         if let Some(role) = who.strip_prefix("role:").filter(|role| !["Viewer", "Editor", "Admin"].contains(role)) {
             return Err(format!("{role:?} is no role: Viewer, Editor and Admin are"));
@@ -56,6 +59,25 @@ pub(crate) fn of_folder(client: &Client, folder: &str) -> Result<BTreeMap<String
     Ok(held(&must(client, &path(folder))?))
 }
 
+/// The entries with service accounts by their names, which are the same on every server, where their logins are not; `want` may name one by its
+/// login all the same.
+pub(crate) fn named(
+    scope: &Scope,
+    held: BTreeMap<String, i64>,
+    want: &BTreeMap<String, i64>,
+) -> Result<BTreeMap<String, i64>, Failure> {
+    let account = |who: &String| who.strip_prefix("user:sa-").is_some() && !want.contains_key(who);
+    if !held.keys().any(account) {
+        return Ok(held);
+    }
+    let names = crate::service_account::names(scope)?;
+    let name = |(who, level): (String, i64)| match who.strip_prefix("user:").and_then(|login| names.get(login)) {
+        Some(name) if account(&who) => (format!("serviceAccount:{name}"), level),
+        _ => (who, level),
+    };
+    Ok(held.into_iter().map(name).collect())
+}
+
 /// A folder's own entries as a file declares them; `None` when this caller may not see them.
 pub(crate) fn exported(scope: &Scope, folder: &str) -> Result<Option<Value>, Failure> {
     let reply = scope.client().send(&Call::get(path(folder)).accept(403))?;
@@ -66,7 +88,17 @@ pub(crate) fn exported(scope: &Scope, folder: &str) -> Result<Option<Value>, Fai
         let (kind, name) = who.split_once(':').expect("held made it of kind and name");
         json!({kind: name, "permission": LEVELS.iter().find(|(_, known)| *known == level).map(|(name, _)| *name)})
     };
-    Ok(Some(held(&reply.json()?).into_iter().map(entry).collect()))
+    Ok(Some(named(scope, held(&reply.json()?), &BTreeMap::new())?.into_iter().map(entry).collect()))
+}
+
+/// The declared objects that entries name.
+pub(crate) fn needs(scope: &Scope, want: &BTreeMap<String, i64>) -> Vec<ObjectId> {
+    let declared = |who: &String| match who.split_once(':') {
+        Some(("team", name)) => scope.declared.teams.get(name).cloned(),
+        Some(("serviceAccount", name)) => scope.declared.accounts.get(name).cloned(),
+        _ => None,
+    };
+    want.keys().filter_map(declared).collect()
 }
 
 /// Where the server's entries differ from the declared ones.
@@ -96,6 +128,9 @@ pub(crate) fn write(scope: &Scope, folder: &str, want: &BTreeMap<String, i64>) -
         items.push(match kind {
             "role" => json!({"role": name, "permission": level}),
             "team" => json!({"teamId": crate::team::team_id(scope, name)?, "permission": level}),
+            "serviceAccount" => {
+                json!({"userId": crate::service_account::id_of_name(scope, name)?, "permission": level})
+            }
             _ => json!({"userId": crate::team::user_id(scope, name)?, "permission": level}),
         });
     }

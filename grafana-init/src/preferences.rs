@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Failure};
 use common::engine::document::{Have, Held, Meta, Row};
-use common::files::{Object, Problem, Set};
+use common::files::{Object, Problem, Set, nearest};
 use serde_json::{Value, json};
 
 use crate::scope::Scope;
 use crate::server::part;
+use crate::zone::{Zone, zone};
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
@@ -50,14 +51,26 @@ fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
         let text = format!("unknown preference: known are {}", known.join(", "));
         problems.push(object.problem(&common::files::json::step(key), text));
     }
+    let text = |field: &str| fields.get(field).and_then(Value::as_str).unwrap_or_default();
+    // Newer servers have themes beyond these three.
+    let (theme, themes) = (text("theme"), ["light", "dark", "system"]);
+    if let Some(near) = nearest(theme, themes).filter(|near| *near != theme) {
+        problems.push(object.problem("/theme", format!("{theme:?} is no theme: did you mean {near}?")));
+    }
+    let timezone = text("timezone");
+    if !matches!(timezone, "" | "utc" | "browser")
+        && let Zone::Wrong(why) = zone(timezone)
+    {
+        problems.push(object.problem("/timezone", why));
+    }
     problems
 }
 
-fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(scope: &Scope, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (object, body, _) in todo {
         let Some(home) = body["homeDashboardUID"].as_str().filter(|home| !home.is_empty()) else { continue };
-        let declared = scope.memory.borrow().dashboards.contains(home);
+        let declared = crate::dashboard::declares(set, scope.org.as_deref(), home);
         if !declared && matches!(scope.get(&format!("/api/dashboards/uid/{}", part(home))), Ok(None)) {
             let text = format!("the dashboard {home} is neither declared nor on the server");
             problems.push(object.problem("/homeDashboardUID", text));

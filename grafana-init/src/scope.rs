@@ -13,6 +13,8 @@ use common::files::{Problem, Set};
 use common::net::http::{Call, Client, LIST_LIMIT, Reply};
 use serde_json::Value;
 
+use crate::alerting::readiness::{self, Alerting};
+use crate::declared::Declared;
 use crate::server::{ORG_HEADER, Server, Settings, part};
 
 /// How many reads run at once. Writes are serial: together they make a fresh Grafana answer nonsense (12.4, 11.6).
@@ -25,36 +27,25 @@ pub(crate) struct Scope {
     /// The number of a named organization, once it is known; 0 before.
     id: Cell<i64>,
     client: OnceCell<Client>,
+    pub(crate) declared: Declared,
     pub(crate) memory: RefCell<Memory>,
 }
 
-/// What one kind has to tell another.
+/// What a run learns of an organization.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// Uids of declared folders by their path below `dashboards`, as of the last plan.
     pub(crate) folders: BTreeMap<Vec<String>, String>,
-    /// Uids of declared folders that the server does not have, as of the last plan and what was written since.
-    pub(crate) absent_folders: BTreeSet<String>,
+    /// Folders that are declared, by the uid of their parent and their title, as of the last plan.
+    pub(crate) folder_titles: BTreeSet<(String, String)>,
     /// Whether folders nest on this server.
     pub(crate) nested: Option<bool>,
     /// Ids of installed plugins, once they were asked for; an error when they cannot be listed.
     pub(crate) plugins: Option<Result<BTreeSet<String>, Failure>>,
-    /// Folders that are declared, by the uid of their parent and their title, as of the last plan.
-    pub(crate) folder_titles: BTreeSet<(String, String)>,
-    /// Uids of declared library panels.
-    pub(crate) library: BTreeSet<String>,
-    /// Whether a declared data source is to be the default.
-    pub(crate) default_source: bool,
-    /// Uids of declared dashboards.
-    pub(crate) dashboards: BTreeSet<String>,
-    /// Names of declared teams.
-    pub(crate) teams: BTreeSet<String>,
-    /// Names of declared contact points.
-    pub(crate) receivers: BTreeSet<String>,
-    /// Names of declared mute timings.
-    pub(crate) timings: BTreeSet<String>,
     /// Data sources whose secrets this run has sent.
     pub(crate) sent: BTreeSet<String>,
+    /// Whether alerting was seen to be there.
+    pub(crate) alerting: bool,
 }
 
 impl document::Server for Scope {
@@ -70,9 +61,10 @@ impl document::Server for Scope {
 }
 
 impl Scope {
-    pub(crate) fn new(server: &Rc<Server>, org: Option<Arc<str>>) -> Rc<Self> {
+    pub(crate) fn new(server: &Rc<Server>, org: Option<Arc<str>>, set: &Set) -> Rc<Self> {
         Rc::new(Self {
             server: server.clone(),
+            declared: Declared::of(set, org.as_deref()),
             org,
             id: Cell::new(0),
             client: OnceCell::new(),
@@ -82,7 +74,10 @@ impl Scope {
 
     /// The client for this organization. Of a named one it is there once [`Scope::find`] or [`Scope::found`] knew its number.
     pub(crate) fn client(&self) -> &Client {
-        if self.org.is_none() { &self.server.client } else { self.client.get().unwrap_or(&self.server.client) }
+        match self.org {
+            None => &self.server.client,
+            Some(_) => self.client.get().expect("an organization's kinds are asked only once it was found"),
+        }
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -91,6 +86,11 @@ impl Scope {
 
     pub(crate) fn version(&self) -> (u32, u32) {
         self.server.version()
+    }
+
+    /// Whether a named organization is the connection's own.
+    pub(crate) fn is_own(&self) -> bool {
+        self.org.is_none() || self.id.get() == self.server.found.borrow().org
     }
 
     /// The namespace of the resource API.
@@ -144,20 +144,6 @@ impl Scope {
     /// Reads every page of a list.
     pub(crate) fn pages(&self, path: &str, size: &str, rows: &str) -> Result<Vec<Value>, Failure> {
         pages(self.client(), path, size, rows)
-    }
-
-    /// Refuses, for now, to write into a declared folder that could not be made: 12.4 would make an orphan of a folder, 10.4 and
-    /// 11.6 would take an alert group and then export none.
-    pub(crate) fn needs_folder(&self, uid: &str) -> Result<(), Failure> {
-        if !self.memory.borrow().absent_folders.contains(uid) {
-            return Ok(());
-        }
-        // It may have been made though its write was refused.
-        if seen(self.client(), &format!("/api/folders/{}", part(uid)))?.is_none() {
-            return Err(Failure::new(Class::Again, format!("its folder {uid} is not there yet")));
-        }
-        self.memory.borrow_mut().absent_folders.remove(uid);
-        Ok(())
     }
 
     /// Writes by POST.
@@ -241,15 +227,20 @@ pub(crate) struct Scoped {
     inner: Box<dyn AnyKind>,
     /// The declared objects, named as the kind names them.
     ids: Vec<ObjectId>,
+    /// Whether it needs the organization's alerting to be there.
+    alerts: bool,
 }
 
 impl Scoped {
     pub(crate) fn new(scope: &Rc<Scope>, inner: Box<dyn AnyKind>, ids: Vec<ObjectId>) -> Self {
-        Self { scope: scope.clone(), inner, ids }
+        Self { scope: scope.clone(), inner, ids, alerts: false }
     }
-}
 
-impl Scoped {
+    /// The same for a kind of alerting.
+    pub(crate) fn alerting(self) -> Self {
+        Self { alerts: true, ..self }
+    }
+
     /// The exported objects at the places where their kind's files lie: a tree's name has several parts.
     fn laid_out(&mut self) -> Result<Vec<Exported>, Failure> {
         let mut exported = self.inner.export()?;
@@ -273,17 +264,19 @@ impl AnyKind for Scoped {
         if self.ids.is_empty() {
             return Ok(Vec::new());
         }
-        let Some(org) = &self.scope.org else {
-            return self.inner.plan();
-        };
-        let org = ObjectId::new("orgs", org.as_ref());
+        let org = self.scope.org.as_ref().map(|org| ObjectId::new("orgs", org.as_ref()));
         if !self.scope.find()? {
-            let planned = |id: &ObjectId| Planned::new(id.clone(), Ok(Change::create())).needing(vec![org.clone()]);
+            let planned =
+                |id: &ObjectId| Planned::new(id.clone(), Ok(Change::create())).needing(org.iter().cloned().collect());
             return Ok(self.ids.iter().map(planned).collect());
+        }
+        if self.alerts && !self.scope.memory.borrow().alerting {
+            readiness::wait(&self.scope)?;
+            self.scope.memory.borrow_mut().alerting = true;
         }
         let mut planned = self.inner.plan()?;
         for planned in &mut planned {
-            planned.needs.push(org.clone());
+            planned.needs.extend(org.clone());
         }
         Ok(planned)
     }
@@ -305,11 +298,18 @@ impl AnyKind for Scoped {
     }
 
     fn export(&mut self) -> Result<Vec<Exported>, Failure> {
-        let Some(org) = self.scope.org.clone() else { return self.laid_out() };
         if !self.scope.find()? {
             return Ok(Vec::new());
         }
+        if self.alerts {
+            let there = readiness::ask(&self.scope)?;
+            if there != Alerting::There {
+                log::warn!(kind = self.inner.name(), detail:% = there.sentence(&self.scope); "not exported");
+                return Ok(Vec::new());
+            }
+        }
         let mut exported = self.laid_out()?;
+        let Some(org) = self.scope.org.clone() else { return Ok(exported) };
         for one in &mut exported {
             one.path.splice(0..0, ["orgs".to_owned(), org.to_string()]);
         }

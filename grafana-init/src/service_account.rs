@@ -1,13 +1,14 @@
 //! Service accounts: found by name; role, state and tokens are compared as far as they are declared. What becomes of a token's file
 //! is in `token`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
 use common::engine::change::{Change, Difference, Failure, Shown};
 use common::engine::document::{Have, Held, Meta, Row};
 use common::files::json::step;
-use common::files::{Object, Problem, Set};
+use common::files::{Key, Object, Problem, Set};
 use serde_json::{Value, json};
 
 use crate::identity::name_of;
@@ -18,7 +19,7 @@ mod token;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { compare: Some(compare), check, preflight, export, ..Row::new("service_accounts", read, write) };
+    Row { compare: Some(compare), check, unique, preflight, export, ..Row::new("service_accounts", read, write) };
 
 fn accounts(scope: &Scope, query: &str) -> Result<Vec<Value>, Failure> {
     scope.pages(&format!("/api/serviceaccounts/search?query={}", part(query)), "perpage", "/serviceAccounts")
@@ -28,6 +29,19 @@ fn accounts(scope: &Scope, query: &str) -> Result<Vec<Value>, Failure> {
 pub(crate) fn id_of_login(scope: &Scope, login: &str) -> Result<Option<i64>, Failure> {
     let found = accounts(scope, login)?.into_iter().find(|account| account["login"] == login);
     Ok(found.and_then(|account| account["id"].as_i64()))
+}
+
+/// The number of the service account of a name.
+pub(crate) fn id_of_name(scope: &Scope, name: &str) -> Result<i64, Failure> {
+    let found = accounts(scope, name)?.into_iter().find(|account| account["name"] == name);
+    let id = found.and_then(|account| account["id"].as_i64());
+    id.ok_or_else(|| Failure::rejected(format!("there is no service account {name:?}: declare it in service_accounts")))
+}
+
+/// The names of all service accounts by their logins.
+pub(crate) fn names(scope: &Scope) -> Result<BTreeMap<String, String>, Failure> {
+    let text = |row: &Value, field: &str| row[field].as_str().map(str::to_owned);
+    Ok(accounts(scope, "")?.iter().filter_map(|row| Some((text(row, "login")?, text(row, "name")?))).collect())
 }
 
 fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
@@ -141,10 +155,11 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
         let body = object.value().unwrap_or_default();
         body["tokens"].as_array().into_iter().flatten().map(|token| token_of(token).1.to_owned()).collect()
     };
+    // Its own organization's files are told apart by `unique`.
     let others: Vec<String> = set
         .all()
         .iter()
-        .filter(|other| other.id.kind == "service_accounts" && other.id < object.id)
+        .filter(|other| other.id.kind == "service_accounts" && other.id.org < object.id.org)
         .flat_map(|other| files(other))
         .collect();
     let mut seen: Vec<(&str, &str)> = Vec::new();
@@ -163,9 +178,7 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
         {
             problems.push(object.problem(&format!("{at}{}", step(key)), "known are name, file and secondsToLive"));
         }
-        if seen.iter().any(|(other, place)| *other == name || *place == file)
-            || others.iter().any(|other| other == file)
-        {
+        if seen.iter().any(|(other, _)| *other == name) || others.iter().any(|other| other == file) {
             problems.push(object.problem(&at, "another token has this name or this file"));
         }
         seen.push((name, file));
@@ -186,6 +199,12 @@ fn preflight(_: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Prob
         }
     }
     problems
+}
+
+fn unique(object: &Object, body: &Value) -> Vec<Key> {
+    let tokens = body["tokens"].as_array().into_iter().flatten().enumerate();
+    let file = |(index, token)| (format!("/tokens/{index}"), "token file", token_of(token).1.to_owned());
+    crate::identity::unique_name(object, body).into_iter().chain(tokens.map(file)).collect()
 }
 
 #[expect(clippy::needless_pass_by_value, clippy::unnecessary_wraps, reason = "a row's functions have one signature")]

@@ -13,8 +13,14 @@ use crate::scope::Scope;
 use crate::server::part;
 
 /// The row.
-pub(crate) const ROW: Row<Scope> =
-    Row { normal, compare: Some(compare), check, preflight, ..Row::new("teams", read, write) };
+pub(crate) const ROW: Row<Scope> = Row {
+    normal,
+    compare: Some(compare),
+    check,
+    unique: crate::identity::unique_name,
+    preflight,
+    ..Row::new("teams", read, write)
+};
 
 fn found(scope: &Scope, name: &str) -> Result<Option<Value>, Failure> {
     // Without a name 13 answers from its resources, which have no numbers.
@@ -45,9 +51,11 @@ pub(crate) fn user_id(scope: &Scope, login: &str) -> Result<i64, Failure> {
 /// Why a team or user cannot be referred to; nothing where that cannot be told.
 pub(crate) fn unknown(scope: &Scope, kind: &str, name: &str) -> Option<String> {
     let found = match kind {
-        "team" if scope.memory.borrow().teams.contains(name) => return None,
+        "team" if scope.declared.teams.contains_key(name) => return None,
         "team" => team_id(scope, name),
         "user" => user_id(scope, name),
+        "serviceAccount" if scope.declared.accounts.contains_key(name) => return None,
+        "serviceAccount" => crate::service_account::id_of_name(scope, name),
         _ => return None,
     };
     found.err().filter(|failure| failure.class == Class::Rejected).map(|failure| failure.message)

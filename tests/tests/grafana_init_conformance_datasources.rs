@@ -83,6 +83,7 @@ fn a_changed_secret_is_one_put_and_is_said_nowhere() {
         let mut sandbox = target
             .sandbox()
             .env("GRAFANA_SECRETS", "digest")
+            .env("GRAFANA_DIGEST_KEY", "key-of-the-digests")
             .env("LOG_LEVEL", "trace")
             .env("RUST_LOG", "trace")
             .env("LOKI_SECRET", secrets[0])
@@ -139,5 +140,30 @@ fn secrets_are_kept_or_always_sent_as_told() {
             silent(&run, &["other-secret", "header-secret"]);
         }
         sandbox.run(&["plan"]).expect_code(2);
+    });
+}
+
+/// A Viewer can read the digest, and a visitor where they are let in: without a key there is none, and `keep` takes it away.
+#[test]
+fn the_digest_needs_a_key_and_goes_when_it_is_no_longer_kept() {
+    Target::each(|target| {
+        let body = json!({"type": "loki", "url": "http://l", "secureJsonData": {"password": "$__env{DS_PASSWORD}"}});
+        let mut sandbox =
+            target.sandbox().env("DS_PASSWORD", "hunter2-of-loki").config(&[("datasources/l.json", body)]);
+        let digest = || target.read("/api/datasources/uid/l")["jsonData"]["initSecretDigest"].clone();
+        sandbox.set("GRAFANA_SECRETS", "digest");
+        sandbox.run(&["validate"]).expect_code(1).expect_stderr("GRAFANA_SECRETS=digest needs GRAFANA_DIGEST_KEY");
+        sandbox.set("GRAFANA_DIGEST_KEY", "one-key-of-two");
+        target.apply(&sandbox);
+        target.settled(&sandbox);
+        let first = digest();
+        assert!(first.is_string(), "{}: {first}", target.name);
+        sandbox.set("GRAFANA_DIGEST_KEY", "another-key-of-two");
+        assert_eq!(target.apply(&sandbox).count("writes"), 1, "{}", target.name);
+        assert_ne!(digest(), first, "{}", target.name);
+        sandbox.set("GRAFANA_SECRETS", "keep");
+        assert_eq!(target.apply(&sandbox).count("writes"), 1, "{}", target.name);
+        assert_eq!(digest(), Value::Null, "{}", target.name);
+        target.settled(&sandbox);
     });
 }

@@ -189,3 +189,30 @@ fn a_minimal_v2_dashboard() {
         }
     });
 }
+
+/// A folder's rights of a service account are exported by the account's name, which is the same on every server.
+#[test]
+fn rights_of_service_accounts_go_from_server_to_server() {
+    Target::each(|target| {
+        let entries =
+            json!([{"role": "Viewer", "permission": "View"}, {"serviceAccount": "ci", "permission": "Admin"}]);
+        let files = [
+            ("service_accounts/ci.json", json!({"role": "Editor"})),
+            ("dashboards/Platform/_folder.json", json!({"uid": "platform", "permissions": entries})),
+        ];
+        let sandbox = target.sandbox().config(&files);
+        target.apply(&sandbox);
+        target.settled(&sandbox);
+        let out = sandbox.path("export");
+        sandbox
+            .run(&["export", &out.display().to_string(), "--kind", "dashboards", "--kind", "service_accounts"])
+            .expect_code(0);
+        let text = std::fs::read_to_string(out.join("dashboards/Platform/_folder.json")).expect("it was exported");
+        let exported: Value = serde_json::from_str(&text).expect("an export is JSON");
+        let named = json!({"serviceAccount": "ci", "permission": "Admin"});
+        assert!(exported["permissions"].as_array().is_some_and(|all| all.contains(&named)), "{}: {text}", target.name);
+        target.settled(&target.sandbox().config_from(&out));
+        let other = target.another();
+        other.apply(&other.sandbox().config_from(&out));
+    });
+}

@@ -1,7 +1,7 @@
 //! What grafana-init finds out before its first write: in the files alone, and about a server that would refuse or mistake them.
 
+use Sandbox;
 use kit::grafana::{Effect, Fault, Options, Profile, Target, alert_rule};
-use kit::sandbox::Sandbox;
 use serde_json::json;
 
 /// Up to 11.1 a title is unique in its folder: a clash among files and with what is on the server is found before the first write. Later
@@ -156,16 +156,87 @@ fn bad_files_are_named_together_before_any_connection() {
         .run(&["validate"]);
     run.expect_code(1);
     for part in [
-        "the uid same",
+        "is also that of datasources/a.json",
         "an organization has one",
         "bad uid!",
         "41 characters",
         "6 folders deep",
-        "the uid twin",
+        "is also that of dashboards/a/one.json",
         "[REDACTED]",
         "/intervall",
         "must be a duration",
     ] {
         run.expect_stderr(part);
     }
+}
+
+/// What there may be once is told before any connection, for every kind, with both places.
+#[test]
+fn what_stands_twice_is_told_for_every_kind() {
+    let rule = |uid: &str, title: &str| alert_rule(Some(uid), title);
+    let loki = |name: &str| json!({"type": "loki", "name": name, "url": "http://l"});
+    let panel = json!({"uid": "same", "name": "P", "model": {"type": "text"}});
+    let hook =
+        |uid: &str, name: &str| json!({"uid": uid, "name": name, "type": "webhook", "settings": {"url": "http://h"}});
+    let dashboard = json!({"uid": "same", "title": "D"});
+    let cases = [
+        ("teams", json!({"name": "same"}), json!({"name": "same"})),
+        ("service_accounts", json!({"name": "same", "role": "Viewer"}), json!({"name": "same", "role": "Viewer"})),
+        ("datasources", loki("same"), loki("same")),
+        ("library_panels", panel.clone(), panel),
+        ("contact_points", hook("a", "same"), hook("b", "same")),
+        ("contact_points", hook("same", "a"), hook("same", "b")),
+        (
+            "mute_timings",
+            json!({"name": "same", "time_intervals": [{}]}),
+            json!({"name": "same", "time_intervals": [{}]}),
+        ),
+        ("message_templates", json!({"name": "same", "template": "x"}), json!({"name": "same", "template": "x"})),
+        ("dashboards", dashboard.clone(), dashboard),
+        ("alert_rules/f", json!({"rules": [rule("same", "A")]}), json!({"rules": [rule("same", "B")]})),
+    ];
+    for (kind, first, second) in cases {
+        let (one, two) = (format!("{kind}/one.json"), format!("{kind}/two.json"));
+        let sandbox = Sandbox::new("grafana-init").config(&[(&one, first), (&two, second)]);
+        let run = sandbox.run(&["validate"]);
+        run.expect_code(1).expect_stderr("is also that of");
+        assert!(run.stderr.contains(&one) && run.stderr.contains(&two), "{kind}\n{run}");
+    }
+    let twice = json!({"rules": [rule("same", "A"), rule("same", "B")]});
+    let sandbox = Sandbox::new("grafana-init").config(&[("alert_rules/f/g.json", twice)]);
+    sandbox.run(&["validate"]).expect_code(1).expect_stderr("is there twice");
+}
+
+/// What the server only calls "bad request data", or refuses once others were written, is told before any connection.
+#[test]
+fn bodies_that_the_server_refuses_are_told_in_words() {
+    for (file, body, says) in [
+        ("mute_timings/t.json", json!({"time_intervals": [{"weekdays": ["nope"]}]}), "/time_intervals/0/weekdays/0"),
+        ("mute_timings/t.json", json!({"time_intervals": [{"location": "Nowhere/X"}]}), "is no time zone"),
+        ("message_templates/t.json", json!({"template": "{{ define \"a\" }}{{ .X "}), "is not closed by }}"),
+        ("message_templates/t.json", json!({"template": "{{- define \"a\" }}x{{ end }}"}), "write {{ define"),
+        ("notification_policy.json", json!({"receiver": "r", "group_wait": "soon"}), "/group_wait"),
+        (
+            "notification_policy.json",
+            json!({"receiver": "r", "routes": [{"object_matchers": [["a", "=~", "("]]}]}),
+            "a ( is not closed",
+        ),
+        ("contact_points/c.json", json!({"type": "slakc", "settings": {}}), "did you mean slack?"),
+        ("contact_points/c.json", json!({"type": "webhook", "settings": {}}), "webhook needs the setting url"),
+        ("preferences.json", json!({"theme": "darc"}), "did you mean dark?"),
+        ("preferences.json", json!({"timezone": "Europe/Berln"}), "did you mean Europe/Berlin?"),
+    ] {
+        let run = Sandbox::new("grafana-init").config(&[(file, body)]).run(&["validate"]);
+        run.expect_code(1).expect_stderr(says);
+    }
+}
+
+/// The same organization by its name and at the top would be two masters of one thing.
+#[test]
+fn an_organization_has_one_place() {
+    Target::each_standin(&Options::nesting(), |target| {
+        let files = [("teams/a.json", json!({})), ("orgs/Main Org./teams/a.json", json!({}))];
+        let run = target.sandbox().config(&files).run(&[]);
+        target.refused(&run, &["it is the organization that the files at the top go into"]);
+    });
 }

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::engine::change::{Action, Change, Failure, ObjectId, Planned, Shown};
 use crate::engine::diff::{Writing, diff, mask};
 use crate::engine::kind::{Asked, Exported, Kind};
-use crate::files::{Object, Problem, Set};
+use crate::files::{Key, Object, Problem, Set, Unique};
 use crate::net::http::{Call, Reply};
 
 /// One object as the server has it.
@@ -161,6 +161,8 @@ pub struct Row<S: Server> {
     pub write: fn(&S, &Object, want: Value, have: Option<&Meta>) -> Result<(), Failure>,
     /// Checks a body without a server.
     pub check: fn(&Object, &Value, &Set) -> Vec<Problem>,
+    /// What no other object of the kind may have as well: its uid, its name.
+    pub unique: fn(&Object, &Value) -> Vec<Key>,
     /// What has to be there first, of what is declared. Asked once per object.
     pub needs: fn(&Object, &Value, &Set) -> Vec<ObjectId>,
     /// Asks the server, without writing, whether it would take an object that is to be written.
@@ -200,6 +202,7 @@ impl<S: Server> Row<S> {
             compare: None,
             write,
             check: |_, _, _| Vec::new(),
+            unique: |_, _| Vec::new(),
             needs: |_, _, _| Vec::new(),
             preflight: |_, _, _| Vec::new(),
             preflight_batch: usize::MAX,
@@ -308,13 +311,17 @@ impl<S: Server> Kind for Documents<S> {
     }
 
     fn check(&self) -> Vec<Problem> {
+        let mut unique = Unique::default();
         let check = |object: &Rc<Object>| match object.value() {
             Ok(value) => {
                 // A server may quote what it was sent.
                 for pointer in matching(self.row.secrets, &value) {
                     hide_all(value.pointer(&pointer));
                 }
-                (self.row.check)(object, &value, &self.set)
+                let mut problems = (self.row.check)(object, &value, &self.set);
+                let keys = (self.row.unique)(object, &value);
+                problems.extend(keys.iter().filter_map(|(at, what, key)| unique.claim(object, at, what, key)));
+                problems
             }
             Err(failure) => vec![object.problem("", failure.message)],
         };

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::engine::change::{Class, Failure};
@@ -57,9 +58,44 @@ pub fn repeat<T>(
     }
 }
 
-/// A point on the monotonic clock by which something has to be over.
+/// A point on the monotonic clock by which something has to be over; time while that clock is [held](hold) does not count.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(Instant);
+pub struct Deadline {
+    at: Instant,
+    /// How long the clock had been held when this was made.
+    held: Duration,
+}
+
+/// How long deadlines stood still, and since when they do.
+struct Held {
+    total: Duration,
+    since: Option<Instant>,
+}
+
+static HELD: Mutex<Held> = Mutex::new(Held { total: Duration::ZERO, since: None });
+
+fn elapsed(since: Instant) -> Duration {
+    clock::now().saturating_duration_since(since)
+}
+
+fn held() -> Duration {
+    let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    held.total + held.since.map_or(Duration::ZERO, elapsed)
+}
+
+/// Does something that has a clock of its own: no deadline comes nearer meanwhile. Waiting for a part of the server that comes late is no
+/// work, and must not use up the time for it.
+pub fn hold<T>(work: impl FnOnce() -> T) -> T {
+    let set = |since: Option<Instant>| {
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut held.since, since);
+        held.total += before.map_or(Duration::ZERO, elapsed);
+    };
+    set(Some(clock::now()));
+    let done = work();
+    set(None);
+    done
+}
 
 impl Deadline {
     /// The moment `time` from now.
@@ -67,13 +103,14 @@ impl Deadline {
     pub fn after(time: Duration) -> Self {
         let now = clock::now();
         // A setting such as WAIT_TIMEOUT=9999999h must not overflow the clock: a century is for ever.
-        Self(now.checked_add(time).unwrap_or(now + Duration::from_hours(876_000)))
+        let at = now.checked_add(time).unwrap_or(now + Duration::from_hours(876_000));
+        Self { at, held: held() }
     }
 
     /// What is left; zero when it has passed.
     #[must_use]
     pub fn left(self) -> Duration {
-        self.0.saturating_duration_since(clock::now())
+        (self.at + held().saturating_sub(self.held)).saturating_duration_since(clock::now())
     }
 
     /// Whether it has passed.
@@ -85,7 +122,8 @@ impl Deadline {
     /// The earlier of this and `time` from now.
     #[must_use]
     pub fn at_most(self, time: Duration) -> Self {
-        Self(self.0.min(Self::after(time).0))
+        let other = Self::after(time);
+        if self.left() < other.left() { self } else { other }
     }
 }
 
@@ -175,6 +213,19 @@ mod tests {
             assert!(backoff.next(None) <= Backoff::CAP);
         }
         assert!(backoff.next(Some(Duration::from_secs(9))) >= Duration::from_secs(9));
+    }
+
+    #[test]
+    fn a_held_clock_brings_no_deadline_nearer() {
+        let deadline = Deadline::after(Duration::from_millis(40));
+        let short = Deadline::after(Duration::from_mins(1)).at_most(Duration::from_millis(40));
+        hold(|| {
+            pause(Duration::from_millis(80), Deadline::after(Duration::from_mins(1)));
+            assert!(!deadline.passed() && !short.passed());
+        });
+        assert!(!deadline.passed());
+        pause(Duration::from_millis(80), Deadline::after(Duration::from_mins(1)));
+        assert!(deadline.passed() && short.passed());
     }
 
     #[test]

@@ -8,20 +8,20 @@ use std::rc::Rc;
 use common::engine::change::{Change, Difference, Failure, Shown};
 use common::engine::diff::{Writing, diff};
 use common::engine::document::{Have, Held, Meta, Row, hide_all};
-use common::files::{Object, Problem, Set};
+use common::files::{Key, Object, Problem, Set};
 use common::net::http::{Call, LIST_LIMIT};
 use serde_json::{Map, Value, json};
 
 use crate::alerting::integration::{self, canonical, is_secret};
 use crate::alerting::{exported, locked, send};
-use crate::identity::name_of;
+use crate::identity::{name_of, unique_name};
 use crate::scope::Scope;
 use crate::server::part;
 use crate::uid;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { compare: Some(compare), check, export, ..Row::new("contact_points", read, write) };
+    Row { compare: Some(compare), check, unique, export, ..Row::new("contact_points", read, write) };
 
 const PATH: &str = "/api/v1/provisioning/contact-points";
 const REDACTED: &str = "[REDACTED]";
@@ -270,7 +270,7 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
     Ok(())
 }
 
-fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
+fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
     if let Some(points) = body["contactPoints"].as_array() {
         let text = format!("the export holds {} contact points: write one file for each", points.len());
         return vec![object.problem("/contactPoints", text)];
@@ -300,21 +300,12 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
             problems.push(object.problem("/settings", text));
         }
     }
-    for other in set.of_org(object.id.org.as_deref(), "contact_points") {
-        let Ok(theirs) = other.value() else { continue };
-        if other.id >= object.id {
-            continue;
-        }
-        if name_of(&other, &theirs) == name {
-            problems.push(object.problem("/name", format!("the name {name:?} is also that of {}", other.file)));
-        }
-        for one in wanted.iter().filter(|one| one["uid"].is_string()) {
-            if receivers(&theirs).iter().any(|theirs| theirs["uid"] == one["uid"]) {
-                problems.push(object.problem("/uid", format!("the uid {} is also in {}", one["uid"], other.file)));
-            }
-        }
-    }
     problems
+}
+
+fn unique(object: &Object, body: &Value) -> Vec<Key> {
+    let uids = receivers(body).into_iter().filter_map(|one| one["uid"].as_str().map(str::to_owned));
+    unique_name(object, body).into_iter().chain(uids.map(|uid| ("/uid".to_owned(), "uid", uid))).collect()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::alerting::matcher::{self, matchers};
 use crate::alerting::{duration, exported, locked, milliseconds, send};
-use crate::identity::name_of;
+use crate::declared::by_name;
 use crate::scope::Scope;
 
 /// The row.
@@ -87,16 +87,11 @@ fn of(body: &Value) -> Vec<(bool, String, String)> {
     all
 }
 
-fn declared(set: &Set, object: &Object, receiver: bool) -> Vec<(String, ObjectId)> {
-    let kind = if receiver { "contact_points" } else { "mute_timings" };
-    let named = |other: Rc<Object>| Some((name_of(&other, &other.value().ok()?), other.id.clone()));
-    set.of_org(object.id.org.as_deref(), kind).into_iter().filter_map(named).collect()
-}
-
 fn needs(object: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
-    let find = |(receiver, name, _): (bool, String, String)| {
-        declared(set, object, receiver).into_iter().find(|(known, _)| *known == name).map(|(_, id)| id)
-    };
+    let org = object.id.org.as_deref();
+    let (receivers, timings) = (by_name(set, org, "contact_points"), by_name(set, org, "mute_timings"));
+    let find =
+        |(receiver, name, _): (bool, String, String)| if receiver { &receivers } else { &timings }.get(&name).cloned();
     of(body).into_iter().filter_map(find).collect()
 }
 
@@ -128,6 +123,19 @@ fn check_route(object: &Object, route: &Value, at: &str, problems: &mut Vec<Prob
 
 /// The server refuses unknown names; it is asked which it knows before anything is written.
 fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (object, body, _) in todo.iter().filter(|_| scope.version().0 <= 10) {
+        if of(body).iter().any(|(_, _, at)| at.ends_with("/active_time_intervals")) {
+            problems.push(
+                object.problem("", "Grafana 10 drops active_time_intervals without a word: they need Grafana 11"),
+            );
+        }
+    }
+    problems.extend(known(scope, todo));
+    problems
+}
+
+fn known(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let names = |path: &str, field: &str| -> Option<BTreeSet<String>> {
         let list = scope.must(path).ok()?;
         Some(list.as_array()?.iter().filter_map(|row| row[field].as_str().map(str::to_owned)).collect())
@@ -140,9 +148,8 @@ fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<
             // What the tree names already is known, listed or not: the default of 10 and 11 is not.
             receivers.extend(of(&tree).into_iter().filter(|(receiver, ..)| *receiver).map(|(_, name, _)| name));
         }
-        let memory = scope.memory.borrow();
-        receivers.extend(memory.receivers.iter().cloned());
-        timings.extend(memory.timings.iter().cloned());
+        receivers.extend(scope.declared.receivers.keys().cloned());
+        timings.extend(scope.declared.timings.keys().cloned());
         for (receiver, name, at) in of(body) {
             let (known, what) = if receiver { (&receivers, "contact point") } else { (&timings, "mute timing") };
             if !known.contains(&name) {

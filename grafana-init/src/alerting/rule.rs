@@ -3,17 +3,19 @@
 //! A rule without a uid keeps that of the server's rule of its title, else gets one by its path: a group that is written without
 //! uids gets new ones each time. Up to 10.4 a group takes no rule with a new uid; those are made one by one first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId};
 use common::engine::diff::{Writing, diff};
 use common::engine::document::{Have, Held, Meta, Row};
-use common::files::{Object, Problem, Set};
+use common::files::{Key, Object, Problem, Set};
 use common::net::http::{Call, parallel};
 use serde_json::{Map, Value, json};
 
 use crate::alerting::{duration, exported, locked, milliseconds, send};
+use crate::datasource::dangling;
+use crate::declared::by_name;
 use crate::folder::above;
 use crate::scope::{READERS, STEP, Scope, seen};
 use crate::server::part;
@@ -21,7 +23,7 @@ use crate::uid;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { compare: Some(compare), check, needs, preflight, export, ..Row::new("alert_rules", read, write) };
+    Row { compare: Some(compare), check, unique, needs, preflight, export, ..Row::new("alert_rules", read, write) };
 
 const RULES: &str = "/api/v1/provisioning/alert-rules";
 
@@ -252,7 +254,6 @@ fn compare(scope: &Scope, object: &Object, have: &Value, want: &Value) -> Change
 
 fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
     let folder = folder_of(scope, object)?;
-    scope.needs_folder(&folder)?;
     let title = title_of(object, &want);
     let mut group = want;
     with_uids(object, &mut group, meta.map_or(&Value::Null, |meta| &meta.meta["titles"]));
@@ -275,10 +276,24 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
     send(scope, Call::put(group_path(&folder, &title), body.to_string()))
 }
 
-fn needs(object: &Object, _: &Value, set: &Set) -> Vec<ObjectId> {
+fn unique(_: &Object, body: &Value) -> Vec<Key> {
+    let rules = body["rules"].as_array().into_iter().flatten().enumerate();
+    rules
+        .filter_map(|(index, rule)| Some((format!("/rules/{index}/uid"), "uid", rule["uid"].as_str()?.to_owned())))
+        .collect()
+}
+
+fn needs(object: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
     let name = above(object).join("/");
     let by_uid = crate::folder::of_uid(set, object, &name);
-    vec![by_uid.unwrap_or(ObjectId { org: object.id.org.clone(), kind: "folders", name })]
+    let mut needs = vec![by_uid.unwrap_or(ObjectId { org: object.id.org.clone(), kind: "folders", name })];
+    let settings = |rule: &Value| rule["notification_settings"]["receiver"].as_str().map(str::to_owned);
+    let receivers: BTreeSet<String> = body["rules"].as_array().into_iter().flatten().filter_map(settings).collect();
+    if !receivers.is_empty() {
+        let declared = by_name(set, object.id.org.as_deref(), "contact_points");
+        needs.extend(receivers.iter().filter_map(|receiver| declared.get(receiver).cloned()));
+    }
+    needs
 }
 
 fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
@@ -322,14 +337,6 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
         }
         if let Some(uid) = rule["uid"].as_str() {
             problems.extend(uid::wrong(uid).map(|wrong| object.problem(&at("uid"), wrong)));
-            let others = set.of_org(object.id.org.as_deref(), "alert_rules");
-            let earlier = others.iter().filter(|other| other.id < object.id);
-            for other in earlier {
-                let theirs = other.value().unwrap_or_default();
-                if theirs["rules"].as_array().is_some_and(|rules| rules.iter().any(|other| other["uid"] == uid)) {
-                    problems.push(object.problem(&at("uid"), format!("the uid {uid} is also in {}", other.file)));
-                }
-            }
         }
         for field in ["for", "keep_firing_for"] {
             let given = rule.get(field).filter(|time| !time.is_null());
@@ -372,7 +379,7 @@ fn check_settings(object: &Object, settings: &Value, at: &str, problems: &mut Ve
 }
 
 /// 10 and 11 take a group into a folder that is not there, and cannot export afterwards.
-fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(scope: &Scope, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (object, _, _) in todo {
         let path = above(object);
@@ -390,6 +397,30 @@ fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<
     }
     if scope.version().0 <= 11 {
         problems.extend(titles_taken(scope, todo));
+    }
+    problems.extend(too_new(scope.version().0, todo));
+    let sources = |body: &Value| {
+        let queries =
+            body["rules"].as_array().into_iter().flatten().filter_map(|rule| rule["data"].as_array()).flatten();
+        queries.filter_map(|query| query["datasourceUid"].as_str().map(str::to_owned)).collect()
+    };
+    problems.extend(dangling(scope, set, todo, sources));
+    problems
+}
+
+/// Fields that older servers drop without a word, and the version that first kept each.
+fn too_new(major: u32, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    const SINCE: [(&str, u32); 3] = [("record", 11), ("keep_firing_for", 12), ("missingSeriesEvalsToResolve", 12)];
+    let mut problems = Vec::new();
+    for (object, body, _) in todo {
+        for (index, rule) in body["rules"].as_array().into_iter().flatten().enumerate() {
+            let mut rule = rule.clone();
+            normal_rule(&mut rule);
+            for (field, since) in SINCE.iter().filter(|(field, since)| major < *since && rule.get(field).is_some()) {
+                let text = format!("Grafana {major} drops {field} without a word: it needs Grafana {since}");
+                problems.push(object.problem(&format!("/rules/{index}/{field}"), text));
+            }
+        }
     }
     problems
 }

@@ -8,7 +8,7 @@ use common::files::{Object, Problem};
 use serde_json::Value;
 
 use crate::dashboard::form::{Model, references};
-use crate::datasource::Source;
+use crate::datasource::{Source, absent, stands};
 use crate::scope::Scope;
 
 /// Titles by folder, on servers where one is unique in its folder: gone by 11.2. Before, the second would be refused once the first
@@ -23,14 +23,13 @@ pub(super) struct Titles {
 
 impl Titles {
     /// What the server holds; `None` where titles need not be unique.
-    pub(super) fn read(scope: &Scope) -> Result<Option<Self>, Failure> {
+    pub(super) fn read(scope: &Scope, declared: &BTreeSet<&str>) -> Result<Option<Self>, Failure> {
         if scope.version() >= (11, 2) {
             return Ok(None);
         }
         let text = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
         let rows = scope.pages("/api/search?type=dash-db&sort=alpha-asc", "limit", "")?;
         let memory = scope.memory.borrow();
-        let declared = &memory.dashboards;
         let folders = if scope.version().0 <= 10 { memory.folder_titles.clone() } else { BTreeSet::new() };
         let foreign = rows.iter().filter(|row| !row["uid"].as_str().is_some_and(|uid| declared.contains(uid)));
         let foreign = foreign.map(|row| ((text(row, "folderUid"), text(row, "title")), text(row, "uid"))).collect();
@@ -67,15 +66,6 @@ const MIGRATED: [&str; 7] = [
     "table-old",
 ];
 
-/// Whether something stands for a reference to a data source.
-pub(crate) fn stands(sources: &[Source], uid: &str) -> bool {
-    uid.is_empty()
-        || uid.contains('$')
-        || matches!(uid, "grafana" | "__expr__" | "default" | "-100")
-        || uid.starts_with("-- ")
-        || sources.iter().any(|source| source.uid == uid || source.name == uid)
-}
-
 /// What a dashboard refers to and nothing stands for.
 pub(super) fn dangling(
     object: &Object,
@@ -87,7 +77,7 @@ pub(super) fn dangling(
     let all = references(&model.body);
     let mut texts = BTreeSet::new();
     for uid in all.sources.iter().filter(|uid| !stands(sources, uid)) {
-        texts.insert(format!("refers to the data source {uid}, which is neither declared nor on the server"));
+        texts.insert(absent(uid));
     }
     for uid in all.library.iter().filter(|uid| !library(uid)) {
         texts.insert(format!("shows the library panel {uid}, which is neither declared nor on the server"));
