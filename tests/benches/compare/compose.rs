@@ -79,7 +79,7 @@ pub(crate) fn measure(table: &mut Table, scale: Scale) {
                 vec![("whole", whole(case, &project, "shell-app"))]
             }),
         ];
-        let found = alternate(scale.pick(3, 1), &mut sides);
+        let found = alternate(scale.pick(2, 1), &mut sides);
         let what =
             format!("Compose, {}: from ready to the start of the service that depends on its set-up", case.server);
         let ours = found.of(OURS, "whole");

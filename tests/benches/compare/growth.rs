@@ -18,19 +18,17 @@ use crate::table::{Curve, Point, Table, mebibytes, say};
 const DOUBLING: f64 = 2.3;
 /// A size that would take longer is not tried.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// The same for `plan`, whose time is mostly the server's.
+const PLAN_PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn measure(table: &mut Table, scale: Scale) {
     let sizes: &[usize] = scale.pick(&[10, 100, 1000, 5000, 20_000], &[10, 40]);
     for many in ALL {
-        curve(table, many.program, many.name, "validate", sizes_of(many, sizes), |size| {
-            (many.sandbox(size).deadline(PATIENCE * 8), vec!["validate"])
-        });
+        curve(table, many, "validate", sizes_of(many, sizes), |size| many.sandbox(size).deadline(PATIENCE * 8));
     }
     let servers = Servers::start();
     for many in ALL {
-        // Kept shorter: it is the servers that take their time.
-        let sizes: Vec<usize> = sizes_of(many, sizes).iter().copied().filter(|size| *size <= 5000).collect();
-        curve(table, many.program, many.name, "plan", &sizes, |size| (servers.of(many.sandbox(size)), vec!["plan"]));
+        curve(table, many, "plan", sizes_of(many, sizes), |size| servers.of(many.sandbox(size)));
     }
     whole_runs(table, &servers, sizes);
     judge(table);
@@ -80,33 +78,24 @@ fn patient(sandbox: Sandbox) -> Sandbox {
 }
 
 /// One command at growing sizes, until the next would take too long.
-fn curve(
-    table: &mut Table,
-    program: &'static str,
-    kind: &str,
-    command: &'static str,
-    sizes: &[usize],
-    at: impl Fn(usize) -> (Sandbox, Vec<&'static str>),
-) {
+fn curve(table: &mut Table, many: &Many, command: &'static str, sizes: &[usize], at: impl Fn(usize) -> Sandbox) {
+    let (kind, patience) = (many.name, if command == "plan" { PLAN_PATIENCE } else { PATIENCE });
     let mut points: Vec<Point> = Vec::new();
     for &size in sizes {
-        if let Some(last) = points.last().filter(|last| expected(last, size) > PATIENCE) {
+        if let Some(last) = points.last().filter(|last| expected(last, size) > patience) {
             let (objects, elapsed) = (last.objects, last.elapsed);
             table.note(format!("{command} of {size} {kind} was not tried: {objects} took {elapsed:.1?}"));
             break;
         }
-        let (sandbox, arguments) = at(size);
-        let run = sandbox.run(&arguments);
+        let run = at(size).run(&[command]);
         if !matches!(run.code(), Some(0 | 2)) {
-            table.note(format!(
-                "{command} of {size} {kind} failed: {}",
-                run.last()["error"].as_str().unwrap_or_default()
-            ));
+            let error = run.last()["error"].as_str().unwrap_or_default().to_owned();
+            table.note(format!("{command} of {size} {kind} failed: {error}"));
             break;
         }
         points.push(point(size, &run));
     }
-    add(table, Curve { program, kind: kind.to_owned(), command, points });
+    add(table, Curve { program: many.program, kind: kind.to_owned(), command, points });
 }
 
 fn point(objects: usize, run: &Run) -> Point {
