@@ -1,7 +1,7 @@
 //! What grafana-init finds out before its first write: in the files alone, and about a server that would refuse or mistake them.
 
-use Sandbox;
 use kit::grafana::{Effect, Fault, Options, Profile, Target, alert_rule};
+use kit::sandbox::Sandbox;
 use serde_json::json;
 
 /// Up to 11.1 a title is unique in its folder: a clash among files and with what is on the server is found before the first write. Later
