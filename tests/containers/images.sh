@@ -2,7 +2,7 @@
 # Makes the images of the servers for the container cases, without a registry: a Debian base, and on it what the cache of
 # tests/setup holds. Each is made once and again when what it is made of has changed.
 #
-#   DOCKER_HOST=… tests/containers/images.sh kafka|opensearch|telemetry|grafana...
+#   DOCKER_HOST=… tests/containers/images.sh kafka|opensearch|telemetry|grafana|rust...
 #
 # `grafana` and `opensearch` take the stand-ins' static binaries from the folder $STANDINS. The images are called init-tests/<name>.
 set -euo pipefail
@@ -61,6 +61,7 @@ image() { # NAME
     opensearch) under=java version=$opensearch of+=("$setup/opensearch/RunNode.java" "${STANDINS:?names the folder of the stand-ins}/ism-standin") ;;
     telemetry) of+=("$here/sink.sh") version=$suite ;;
     grafana) of+=("${STANDINS:?names the folder of the stand-ins}/grafana-standin") version=$suite ;;
+    rust) version=$(rustc --version) ;;
     *) die "no image $1" ;;
   esac
   sum=$( (cat "${of[@]}"; echo "$version") | sha256sum | cut -c1-20)
@@ -80,6 +81,8 @@ image() { # NAME
       ;;
     telemetry) ;;
     grafana) cp "$STANDINS/grafana-standin" "$work/context/" ;;
+    # This machine's toolchain, in the place of the official image.
+    rust) cp -rL "$(rustc --print sysroot)" "$work/context/rust" ;;
   esac
   build "$1" "$sum" "$1.Dockerfile"
 }

@@ -7,6 +7,8 @@ if [ -n "${START_DELAY:-}" ]; then sleep "$START_DELAY"; fi
 kafka() {
   local settings=/tmp/server.properties classes='/opt/kafka/jars/*'
   local java=(java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$classes")
+  # The official image has these of its own.
+  export KAFKA_LOG_DIRS=${KAFKA_LOG_DIRS:-/var/lib/kafka/data} CLUSTER_ID=${CLUSTER_ID:-5L6g3nShT-eMCtK--X86sw}
   # What the official image makes of its environment: KAFKA_LOG_DIRS is log.dirs.
   env | sed -n 's/^KAFKA_\([A-Z_]*\)=\(.*\)/\1=\2/p' | grep -vE '^(HEAP_OPTS|CLUSTER_ID)=' \
     | while IFS='=' read -r name value; do echo "$(tr 'A-Z_' 'a-z.' <<<"$name")=$value"; done >"$settings"
@@ -33,7 +35,7 @@ opensearch() {
 
 grafana() {
   local password
-  password=$(cat "$GF_SECURITY_ADMIN_PASSWORD__FILE")
+  password=${GF_SECURITY_ADMIN_PASSWORD:-$(cat "${GF_SECURITY_ADMIN_PASSWORD__FILE:-/dev/null}")}
   grafana-standin --profile 12 --port 3001 --password "$password" &
   outside 3000 3001
 }

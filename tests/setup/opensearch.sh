@@ -24,7 +24,7 @@ use_variant() {
   # 2.19 is compiled for Java 11 and supported to 21, and is quickest on the oldest; 3.x is compiled for 21.
   case $version in
     2.*) java_home=$(jdk 17 99 oldest) || die "OpenSearch $version needs a JDK of 17 or newer: apt-get install openjdk-17-jdk-headless" ;;
-    3.*) java_home=$(jdk 21 99 newest) || die "OpenSearch $version is left out: it needs a JDK of 21 or newer, and none is under /usr/lib/jvm, in JAVA_HOME_* or on PATH" ;;
+    3.*) java_home=$(jdk 21 99 newest) || die "OpenSearch $version needs a JDK of 21 or newer, and none is under /usr/lib/jvm, in JAVA_HOME_* or on PATH" ;;
     *) die "OpenSearch $version: expected 2.x or 3.x" ;;
   esac
   home=$cache/opensearch-$variant tls=$cache/tls runner=$cache/runnode.jar

@@ -15,71 +15,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What a command said, and how it ended.
-#[derive(Debug)]
-pub struct Said {
-    /// The exit code; -1 when a signal ended it.
-    pub code: i32,
-    /// All of stdout.
-    pub stdout: String,
-    /// All of stderr.
-    pub stderr: String,
-    /// How long it took.
-    pub elapsed: Duration,
-}
+pub use said::{Said, say};
 
-impl Said {
-    /// Fails the test, showing what was said, unless the exit code is this.
-    #[track_caller]
-    pub fn expect_code(&self, code: i32) -> &Self {
-        assert_eq!(
-            self.code, code,
-            "after {:?}\n--- stdout\n{}\n--- stderr\n{}",
-            self.elapsed, self.stdout, self.stderr
-        );
-        self
-    }
-
-    /// The log records on stderr.
-    pub fn records(&self) -> Vec<Value> {
-        records(&self.stderr)
-    }
-
-    /// The last record, which has to be `run finished`.
-    #[track_caller]
-    pub fn last(&self) -> Value {
-        finished(&self.records(), &self.stderr)
-    }
-}
-
-fn records(text: &str) -> Vec<Value> {
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
-}
-
-#[track_caller]
-fn finished(records: &[Value], said: &str) -> Value {
-    let last = records.last().cloned().unwrap_or_default();
-    assert_eq!(last["msg"], "run finished", "the last record is another:\n{said}");
-    last
-}
+mod said;
 
 /// The folder of the repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the repository")
-}
-
-/// Runs a command to its end.
-#[track_caller]
-pub fn say(command: &mut Command) -> Said {
-    let start = Instant::now();
-    let output =
-        command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("could not run {command:?}: {error}"));
-    Said {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        elapsed: start.elapsed(),
-    }
 }
 
 /// A script of `tests/containers`.
@@ -299,6 +241,13 @@ impl Project {
         Self { engine, name, folder, environment, files: Vec::new() }
     }
 
+    /// One more file, where it lies: paths in it and in those after it are relative to the first file.
+    #[must_use]
+    pub fn file(mut self, path: &Path) -> Self {
+        self.files.push(path.to_owned());
+        self
+    }
+
     /// Sets a variable of the Compose files.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -313,6 +262,11 @@ impl Project {
         fs::write(&path, yaml).expect("the project's folder can be written");
         self.files.push(path);
         self
+    }
+
+    /// Its name, which networks and volumes begin with.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// A place in the project's folder.

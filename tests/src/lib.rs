@@ -24,6 +24,7 @@ pub mod grafana;
 pub mod http1;
 pub mod ism;
 pub mod kafka_wire;
+mod left_out;
 mod listen;
 pub mod loki;
 pub mod many;
@@ -39,4 +40,5 @@ pub mod servers;
 pub mod simulation;
 mod wait;
 
+pub use left_out::left_out;
 pub use wait::{eventually, eventually_some, pause};

@@ -147,32 +147,46 @@ fn the_app_starts_after_exit_0_and_a_second_up_writes_nothing() {
     ));
 }
 
+/// `docker/examples/kafka` as it stands, and what the README shows of it.
 #[test]
-fn the_snippet_of_the_readme_works() {
+fn the_example_of_the_readme_works() {
+    let example = repository().join("docker/examples/kafka");
     let readme = std::fs::read_to_string(repository().join("README.md")).expect("README.md is there");
-    let blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let snippet = blocks.filter(|block| block.contains("k-init:")).collect::<Vec<_>>();
-    assert_eq!(snippet.len(), 1, "README.md has one snippet for Compose");
-    // As it stands, beside a Kafka, with an image in the place of the reader's.
-    let project = Project::empty(&["kafka"]).overlay(snippet[0]).overlay(
-        "services:\n  app:\n    image: init-tests/kafka\n    command: [sleep, \"2147483647\"]\n    init: true\n",
+    let blocks = |language: &str| -> Vec<&str> {
+        let opening = format!("```{language}\n");
+        readme.split(&opening).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+    };
+    let whole = std::fs::read_to_string(example.join("compose.yml")).expect("the example is there");
+    let after = blocks("yaml").into_iter().find(|block| block.contains("k-init:0")).expect("README.md shows it");
+    for line in after.lines() {
+        assert!(whole.lines().any(|it| it == line), "the example lacks a line of the README: {line}");
+    }
+    let project = Project::empty(&["kafka"]).file(&example.join("compose.yml")).overlay(
+        "services:\n  kafka:\n    image: init-tests/kafka\n    command: [kafka]\n  app:\n    image: init-tests/kafka\n",
     );
-    let kafka = kafka_of_the_stack();
-    let topics = project.path("config/topics");
-    std::fs::create_dir_all(&topics).expect("the project's folder can be written");
-    std::fs::write(topics.join("orders.json"), r#"{"partitions": 6, "config": {"retention.ms": 604800000}}"#)
-        .expect("the project's folder can be written");
-    let project = project.overlay(&kafka);
+    project.up(&["kafka"]).expect_code(0);
+    // The README's command, with this project's network and folder in the place of the reader's.
+    let shown = blocks("sh").into_iter().find(|block| block.contains(" plan")).expect("README.md shows a plan");
+    let mount = format!("{}/config:/config:ro", example.display());
+    let network = format!("{}_default", project.name());
+    let words = shown.split_whitespace().skip(1).map(|word| match word {
+        "\"$PWD/config:/config:ro\"" => mount.as_str(),
+        "kafka_default" => network.as_str(),
+        word => word,
+    });
+    let plan = Engine::shared().docker(&words.collect::<Vec<_>>());
+    plan.expect_code(2);
+    // It is in color on a terminal.
+    let list = plan.stdout.replace('\r', "");
+    let bare: String = list
+        .split('\u{1b}')
+        .enumerate()
+        .map(|(at, part)| if at == 0 { part } else { part.split_once('m').map_or("", |(_, rest)| rest) })
+        .collect();
+    for line in blocks("text")[0].lines() {
+        assert!(bare.lines().any(|it| it.trim_end() == line), "the plan lacks the README's line {line:?}:\n{bare}");
+    }
     project.up(&["app"]).expect_code(0);
-    assert!(project.running("app"));
-    assert_eq!(project.logs("k-init").last()["created"], 1);
-}
-
-/// The Kafka of `docker/compose.yml`, with the image of the cases.
-fn kafka_of_the_stack() -> String {
-    let stack = std::fs::read_to_string(repository().join("docker/compose.yml")).expect("the stack's file is there");
-    let from = stack.find("  kafka:\n").expect("the stack has a Kafka");
-    let kafka = stack[from..].split("\n\n").next().unwrap_or_default();
-    let kafka = kafka.replace("${KAFKA_IMAGE:-apache/kafka:4.3.1}", "init-tests/kafka\n    command: [kafka]");
-    format!("services:\n{kafka}\nvolumes:\n  kafka-data:\n")
+    assert_eq!(project.logs("k-init").last()["created"], 2);
+    kit::eventually(Duration::from_secs(20), || project.logs("app").stdout.contains("the topics are there"));
 }

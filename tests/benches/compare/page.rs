@@ -1,4 +1,4 @@
-//! What a whole run leaves: `docs/benchmarks.md`, the picture of the growth, and the README's table. Only writing.
+//! What a whole run leaves: `docs/benchmarks.md`, the picture of the growth, and the table of docs/reference.md. Only writing.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -10,8 +10,8 @@ use kit::servers::{kafka::Version, opensearch::Variant};
 use crate::chart;
 use crate::table::{Curve, Row, Table, mebibytes};
 
-/// Where the README's table stands.
-const README: [&str; 2] = ["<!-- from ./test bench: begin -->\n", "<!-- from ./test bench: end -->\n"];
+/// Where the table of `docs/reference.md` stands.
+const QUOTED: [&str; 2] = ["<!-- from ./test bench: begin -->\n", "<!-- from ./test bench: end -->\n"];
 
 /// Why a figure misses its bound, by how its work and side begin: what profiling found.
 const REASONS: &[(&str, &str, &str)] = &[
@@ -51,10 +51,10 @@ pub(crate) fn write(table: &Table) {
     };
     put("docs/pictures/growth.svg", chart::growth(&table.curves));
     put("docs/benchmarks.md", page(table));
-    let readme = std::fs::read_to_string(root.join("README.md")).expect("the README is there");
-    let (before, rest) = readme.split_once(README[0]).expect("the README has a place for the table");
-    let (_, after) = rest.split_once(README[1]).expect("the README's place for the table ends");
-    put("README.md", format!("{before}{}{}{}{after}", README[0], quote(table), README[1]));
+    let reference = std::fs::read_to_string(root.join("docs/reference.md")).expect("the page is there");
+    let (before, rest) = reference.split_once(QUOTED[0]).expect("the page has a place for the table");
+    let (_, after) = rest.split_once(QUOTED[1]).expect("the page's place for the table ends");
+    put("docs/reference.md", format!("{before}{}{}{}{after}", QUOTED[0], quote(table), QUOTED[1]));
 }
 
 fn page(table: &Table) -> String {
@@ -140,11 +140,11 @@ fn curves(curves: &[Curve]) -> String {
     text
 }
 
-/// What the README quotes: the rows with a bound, and what stands beside them.
+/// What `docs/reference.md` quotes: the rows with a bound, and what stands beside them.
 fn quote(table: &Table) -> String {
     let date = Timestamp::now().strftime("%Y-%m-%d");
     let bounded: Vec<&Row> = table.rows.iter().filter(|row| row.holds.is_some()).collect();
-    format!("Measured {date}, [all of it with the other sides](docs/benchmarks.md):\n\n{}", Table::markdown(&bounded))
+    format!("Measured {date}, [all of it with the other sides](benchmarks.md):\n\n{}", Table::markdown(&bounded))
 }
 
 fn circumstances() -> String {

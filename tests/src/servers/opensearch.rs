@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{Nodes, certificates, prepare, script};
+use crate::left_out;
 
 /// What can be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +51,13 @@ impl Variant {
         (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).trim().to_owned())
     }
 
-    /// Those of the given ones that this machine can run; which ones are left out is said on stderr.
+    /// Those of the given ones that this machine can run; another fails the case unless it may be left out.
+    #[track_caller]
     pub fn usable(wanted: &[Self]) -> Vec<Self> {
         let usable = |variant: &Self| match variant.missing() {
             None => true,
             Some(reason) => {
-                // Not by a print macro: the harness would swallow it.
-                writeln!(std::io::stderr(), "LEFT OUT: {reason}").expect("stderr can be written");
+                left_out("opensearch-3", &reason);
                 false
             }
         };
