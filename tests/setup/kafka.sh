@@ -5,6 +5,7 @@
 #   kafka.sh oracle VERSION BOOTSTRAP COMMAND...       ask a broker through Kafka's own Java client (kafka/Oracle.java)
 #   kafka.sh tool VERSION CLASS ARGUMENT...            run one of Kafka's own command line classes
 #   kafka.sh connect VERSION BOOTSTRAP PORT DIR        run a worker of Kafka Connect in the foreground, with the file connectors
+#   kafka.sh connect-jars VERSION                      download what that takes (nothing when that is done)
 #   kafka.sh tls                                       print the folder of the certificates
 #   kafka.sh zookeeper VERSION PORT DIR                run a ZooKeeper in the foreground, for brokers that are started with ZOOKEEPER=HOST:PORT
 # NODES="2109 2209 2309" (the port bases of all nodes) makes `start` one node of a cluster. README.md has the ports and the users.
@@ -12,7 +13,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
-  sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 command=${1:-}
@@ -204,6 +205,12 @@ case $command in
     fetch
     profile tools
     exec "$java_home/bin/java" "${flags[@]}" -cp "$(class_path "$home/tools")" "${@:2}"
+    ;;
+  connect-jars)
+    [ $# -eq 1 ] || usage
+    use_version "$1"
+    fetch
+    profile connect
     ;;
   connect)
     [ $# -eq 4 ] || usage

@@ -147,6 +147,10 @@ pub struct Connect {
 impl Connect {
     /// Starts a worker beside a cluster and waits until it answers.
     pub fn beside(kafka: &Kafka) -> Self {
+        // Downloading its jars is no part of the start.
+        let jars = Command::new(script("kafka.sh")).args(["connect-jars", kafka.version.number()]).output();
+        let jars = jars.expect("bash is there");
+        assert!(jars.status.success(), "kafka.sh connect-jars: {}", String::from_utf8_lossy(&jars.stderr));
         let ports = Lease::new();
         let address = ports.address(0);
         let folder =
@@ -156,7 +160,6 @@ impl Connect {
         command.arg(folder.path());
         let process = Guarded::spawn(&mut command, folder.path()).expect("bash is there");
         let mut connect = Self { address, folder, process, _ports: ports };
-        // Downloading its jars is part of it, once a machine.
         let end = Instant::now() + Duration::from_mins(3);
         while connect.get("/connectors").is_none() {
             assert!(connect.process.running() && Instant::now() < end, "no worker: {}", connect.log());
