@@ -1,30 +1,32 @@
 //! Aliases, changed atomically: each file is one alias, its changes one request. Indices that no file names keep the alias.
 
-#![expect(clippy::needless_pass_by_value, reason = "a row's write is given the body for good")]
+use std::collections::{BTreeMap, BTreeSet};
 
-use std::rc::Rc;
-
-use common::engine::change::{Change, Failure, ObjectId};
-use common::engine::document::{Have, Held, Meta};
+use common::engine::change::{Change, Failure, ObjectId, Shown};
+use common::engine::diff::{Writing, diff};
+use common::engine::document::{Have, Held, Making, Pair, Request};
 use common::files::{Object, Problem, Set};
 use serde_json::{Map, Value, json};
 
 use crate::cluster::{Cluster, chunks, declared};
-use crate::document::only;
+use crate::document::{Ask, only};
+use crate::step::{Limits, post};
 
-pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    let names: Vec<String> = objects.iter().map(|object| object.id.name.clone()).collect();
-    let paths = if names.is_empty() {
+/// Asked by the declared indices, for who may see no others; for an export by the aliases.
+pub(crate) fn read(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
+    let paths = if ask.is_empty() {
         vec!["/_alias".to_owned()]
     } else {
-        chunks(&names).into_iter().map(|names| format!("/_alias/{names}")).collect()
+        let mut names = BTreeSet::new();
+        for object in ask {
+            names.extend(object.value()?["indices"].as_object().into_iter().flatten().map(|(index, _)| index.clone()));
+        }
+        let names: Vec<String> = names.into_iter().collect();
+        chunks(&names).into_iter().map(|names| format!("/{names}/_alias?ignore_unavailable=true")).collect()
     };
-    let mut bodies = Map::new();
+    let mut bodies: BTreeMap<String, Value> = BTreeMap::new();
     for path in paths {
-        // 404 means that one of them is missing; those that are there are in the answer all the same.
-        let reply =
-            cluster.send(&common::net::http::Call::get(path).accept(404).at_most(common::net::http::LIST_LIMIT))?;
-        let answer = reply.json()?;
+        let answer = cluster.get(&path)?.unwrap_or_default();
         for (index, body) in answer.as_object().into_iter().flatten() {
             for (alias, properties) in body["aliases"].as_object().into_iter().flatten() {
                 let entry = bodies.entry(alias.clone()).or_insert_with(|| json!({"indices": {}}));
@@ -32,11 +34,21 @@ pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Fa
             }
         }
     }
-    Ok(bodies.into_iter().map(|(name, body)| (name, Have { meta: body.clone(), ..Have::of(&body) })).collect())
+    Ok(bodies.into_iter().map(|(name, body)| (name, Have::of(&body))).collect())
 }
 
 pub(crate) fn normal(body: &mut Value) {
     crate::normal::each(body, "/indices/*", &crate::normal::alias);
+}
+
+/// An index with null is not to carry the alias: a difference where it does.
+pub(crate) fn judge(pair: &Pair<'_, Limits>) -> Change {
+    let mut found = diff(Writing::Merges, pair.held, pair.want);
+    found.retain(|difference| difference.to != Shown::Json("null".into()) || !matches!(difference.from, Shown::Absent));
+    for difference in found.iter_mut().filter(|difference| difference.to == Shown::Json("null".into())) {
+        difference.to = Shown::Absent;
+    }
+    Change::update(found)
 }
 
 /// Takes what the server answers about one alias.
@@ -58,6 +70,11 @@ pub(crate) fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
                     format!("{index}: name indices one by one, a pattern would mean another set every day"),
                 )
             }));
+            if indices.values().all(Value::is_null) {
+                problems.push(
+                    object.problem("/indices", "no index is left that has the alias: an alias cannot be without"),
+                );
+            }
             let writers = indices.values().filter(|alias| alias["is_write_index"] == true).count();
             if writers > 1 {
                 problems
@@ -79,7 +96,7 @@ pub(crate) fn needs(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
 }
 
 /// An index of the alias's name, and indices that are not there, are found before the first write.
-pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut names: Vec<String> = todo.iter().map(|(object, ..)| object.id.name.clone()).collect();
     names.extend(
         todo.iter()
@@ -91,7 +108,9 @@ pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Ch
         let path = format!("/{chunk}?ignore_unavailable=true&expand_wildcards=all&filter_path=*.settings.index.uuid");
         match cluster.get(&path) {
             Ok(answer) => there.extend(answer.and_then(|answer| answer.as_object().cloned()).unwrap_or_default()),
-            Err(failure) => return vec![Problem::of_file("aliases", failure.message)],
+            Err(failure) => {
+                return todo.iter().take(1).map(|(object, ..)| Problem::refused(&object.id, failure.clone())).collect();
+            }
         }
     }
     let mut problems = Vec::new();
@@ -103,8 +122,10 @@ pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Ch
                 format!("an index is called {name}, so no alias can be: reindex it under another name and delete it"),
             ));
         }
-        for index in body["indices"].as_object().into_iter().flatten().map(|(index, _)| index) {
-            if !there.contains_key(index) && !cluster.memory.borrow().indices.contains(index) {
+        let carrying =
+            body["indices"].as_object().into_iter().flatten().filter(|(_, properties)| !properties.is_null());
+        for index in carrying.map(|(index, _)| index) {
+            if !there.contains_key(index) && set.get("indices", index).is_none() {
                 let text = format!("the index {index} is neither declared nor on the server");
                 problems.push(object.problem(&format!("/indices{}", common::files::json::step(index)), text));
             }
@@ -124,24 +145,28 @@ pub(crate) fn add(index: &str, alias: &str, have: &Value, want: &Value) -> Value
     json!({"add": properties})
 }
 
-pub(crate) fn write(cluster: &Cluster, object: &Object, want: Value, have: Option<&Meta>) -> Result<(), Failure> {
-    let mut held = have.map(|have| have.meta.clone()).unwrap_or_default();
+pub(crate) fn step(making: Making<'_, Limits>) -> Vec<Request> {
+    let Making { object, body: want, have, rules, .. } = making;
+    let alias = &object.id.name;
+    let mut held = have.and_then(|have| have.value().ok()).unwrap_or_default();
     normal(&mut held);
     let mut actions = Vec::new();
     for (index, properties) in want["indices"].as_object().into_iter().flatten() {
         let have = &held["indices"][index];
         let mut wanted = properties.clone();
         crate::normal::alias(&mut wanted);
-        let differs = have.is_null()
-            || !common::engine::diff::diff(common::engine::diff::Writing::Merges, have, &wanted).is_empty();
-        if differs {
-            let action = add(index, &object.id.name, have, properties);
-            // Who gives the write index up goes first: for a moment, none is fine and two are not.
+        if properties.is_null() {
+            // One request is atomic: nobody sees the alias without the index that it moves to.
+            if !have.is_null() {
+                actions.insert(0, json!({"remove": {"index": index, "alias": alias}}));
+            }
+        } else if have.is_null() || !diff(Writing::Merges, have, &wanted).is_empty() {
+            let action = add(index, alias, have, properties);
+            // Remove the old write index first: an alias may briefly have none, never two.
             if wanted["is_write_index"] == true { actions.push(action) } else { actions.insert(0, action) }
         }
     }
-    let query = format!("{}&timeout={}", cluster.bounded(), cluster.patience());
-    cluster.post(&format!("/_aliases{query}"), &json!({"actions": actions})).map(drop)
+    vec![post(rules.both("/_aliases"), &json!({"actions": actions}))]
 }
 
 #[cfg(test)]

@@ -3,24 +3,35 @@
 use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId};
-use common::engine::document::{Have, Held, Meta};
+use common::engine::document::{Have, Held, Making, Request};
 use common::files::{Object, Problem, Set};
 use common::net::http::Call;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, part};
-use crate::document::{list, only, remove, strings, text, wanted};
+use crate::cluster::{Cluster, chunks, part};
+use crate::document::{Ask, list, only, remove, strings, text};
 use crate::overlap::overlap;
+use crate::step::Limits;
 
 /// What the server answers about a stream; none of it can be declared.
 const MADE: [&str; 6] = ["name", "timestamp_field", "indices", "generation", "status", "template"];
 
-pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    let Some(body) = cluster.list("/_data_stream")? else { return Ok(Held::new()) };
-    let wanted = wanted(objects);
-    let names =
-        list(&body, "data_streams")?.into_iter().map(|fields| text(&fields, "name")).filter(|name| wanted(name));
-    Ok(names.map(|name| (name, Have::of(&json!({})))).collect())
+/// Asked by name, for who may see no others: the stream of an index is beside it in its answer. For an export all of them.
+pub(crate) fn read(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
+    if ask.is_empty() {
+        let Some(body) = cluster.list("/_data_stream")? else { return Ok(Held::new()) };
+        let names = list(&body, "data_streams")?.into_iter().map(|fields| text(&fields, "name"));
+        return Ok(names.map(|name| (name, Have::of(&json!({})))).collect());
+    }
+    let names: Vec<String> = ask.iter().map(|object| object.id.name.clone()).collect();
+    let mut held = Held::new();
+    for chunk in chunks(&names) {
+        let path = format!("/{chunk}?ignore_unavailable=true&filter_path=*.data_stream");
+        let answer = cluster.get(&path)?.unwrap_or_default();
+        let streams = answer.as_object().into_iter().flatten().filter_map(|(_, index)| index["data_stream"].as_str());
+        held.extend(streams.map(|name| (name.to_owned(), Have::of(&json!({})))));
+    }
+    Ok(held)
 }
 
 pub(crate) fn unwrap(body: Value) -> Value {
@@ -54,26 +65,31 @@ pub(crate) fn needs(object: &Object, _: &Value, set: &Set) -> Vec<ObjectId> {
 }
 
 /// A stream without a template is refused by the server; that can be known before.
-pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    let undeclared: Vec<&Object> =
+        todo.iter().map(|(object, ..)| *object).filter(|object| templates(object, set).is_empty()).collect();
+    if undeclared.is_empty() {
+        return Vec::new();
+    }
     let Ok(Some(answer)) = cluster.get("/_index_template?filter_path=index_templates.index_template.index_patterns,index_templates.index_template.data_stream.timestamp_field.name") else {
         return Vec::new();
     };
-    let mut patterns: Vec<String> = cluster.memory.borrow().streams.clone();
-    for template in answer["index_templates"].as_array().into_iter().flatten() {
-        if template["index_template"].get("data_stream").is_some() {
-            patterns.extend(strings(&template["index_template"]["index_patterns"]));
-        }
-    }
-    let without = todo.iter().filter(|(object, ..)| !patterns.iter().any(|pattern| overlap(pattern, &object.id.name)));
+    let held = answer["index_templates"].as_array().into_iter().flatten().map(|template| &template["index_template"]);
+    let patterns: Vec<String> = held
+        .filter(|template| template.get("data_stream").is_some())
+        .flat_map(|template| strings(&template["index_patterns"]))
+        .collect();
+    let without =
+        undeclared.into_iter().filter(|object| !patterns.iter().any(|pattern| overlap(pattern, &object.id.name)));
     without
-        .map(|(object, ..)| {
+        .map(|object| {
             object
                 .problem("", "no index template with data_stream matches this name, neither declared nor on the server")
         })
         .collect()
 }
 
-pub(crate) fn write(cluster: &Cluster, object: &Object, _: Value, _: Option<&Meta>) -> Result<(), Failure> {
+pub(crate) fn step(making: &Making<'_, Limits>) -> Vec<Request> {
     // The server takes no body here.
-    cluster.send(&Call::put(format!("/_data_stream/{}", part(&object.id.name)), Vec::new())).map(drop)
+    vec![Request::new(Call::put(format!("/_data_stream/{}", part(&making.object.id.name)), Vec::new()))]
 }

@@ -15,7 +15,10 @@ use serde_json::Value;
 /// The service's dialect.
 pub(crate) const DIALECT: Dialect = Dialect { judge, code, explain };
 
+/// By status and the server's own types; by words only where an error has no type, or one that says nothing.
 fn judge(call: &Call, status: u16, body: &str) -> Option<Class> {
+    let types = types(body);
+    let is = |names: &[&str]| types.iter().any(|found| names.contains(&found.as_str()));
     let has = |text: &str| body.contains(text);
     match status {
         // Nothing answers yet, so nothing was done.
@@ -23,26 +26,21 @@ fn judge(call: &Call, status: u16, body: &str) -> Option<Class> {
         // Security keeps each type in one document: a neighbor's write makes ours fail, and it surely was not done. Versions before
         // 2.11 say 500.
         409 if is_security(call) => Some(Class::Again),
-        500 if has("version conflict") || has("version_conflict") => {
+        500 if is(&["version_conflict_engine_exception"]) || has("version conflict") => {
             Some(if is_security(call) { Class::Again } else { Class::Ambiguous })
         }
         // A sequence number that is stale, or somebody else who created it first: the next read decides.
         409 => Some(Class::Ambiguous),
-        400 if has("resource_already_exists_exception") => Some(Class::Ambiguous),
+        400 if is(&["resource_already_exists_exception"]) => Some(Class::Ambiguous),
         400 if has("no handler found for uri") => Some(Class::Fatal),
-        // A repository cannot be written while a snapshot uses it.
+        // A repository cannot be written while a snapshot uses it: the same type as for what is wrong for good.
         500 if has("currently used") => Some(Class::Again),
-        500 if has("repository_exception")
-            || has("repository_verification_exception")
-            || has("illegal_state_exception") =>
-        {
-            Some(Class::Rejected)
-        }
+        500 if is(&FINAL) => Some(Class::Rejected),
         // Blocks that lift themselves when the disk has room again (cluster.blocks.create_index.auto_release, since 2.6).
-        403 if has("index_create_block_exception") || has("FORBIDDEN/10/") || has("FORBIDDEN/12/") => {
+        403 if is(&["index_create_block_exception"]) || has("FORBIDDEN/10/") || has("FORBIDDEN/12/") => {
             Some(Class::Again)
         }
-        403 if has("cluster_block_exception")
+        403 if is(&["cluster_block_exception"])
             || has("not allowed in your policy")
             || has("is reserved")
             || has("is static")
@@ -54,14 +52,59 @@ fn judge(call: &Call, status: u16, body: &str) -> Option<Class> {
     }
 }
 
+/// What the server answers with 500 though it will never be otherwise: a body that it cannot read, or cannot use.
+const FINAL: [&str; 13] = [
+    "repository_exception",
+    "repository_verification_exception",
+    "illegal_state_exception",
+    "illegal_argument_exception",
+    // Jackson's, from the security plugin: a string where a list is wanted.
+    "mismatched_input_exception",
+    "invalid_definition_exception",
+    "unrecognized_property_exception",
+    "json_parse_exception",
+    "json_mapping_exception",
+    // A field that is wanted and missing: `zone` of a schedule, the template of a catch-all.
+    "null_pointer_exception",
+    "class_cast_exception",
+    "number_format_exception",
+    "strict_dynamic_mapping_exception",
+];
+
+/// The types of an error, from the outermost in.
+fn types(body: &str) -> Vec<String> {
+    let value: Value = serde_json::from_str(body).unwrap_or_default();
+    let mut found = Vec::new();
+    let mut at = value.get("error");
+    while let Some(error) = at {
+        found.extend(error["type"].as_str().map(str::to_owned));
+        at = error.get("caused_by");
+    }
+    found
+}
+
 fn is_security(call: &Call) -> bool {
     call.path.starts_with("/_plugins/_security/api/")
 }
 
-/// `error.type`, the outermost: what the core and its plugins call an error.
+/// The plugin of this endpoint is not installed.
+pub(crate) const NO_HANDLER: &str = "no_handler";
+/// A list that the server cannot read back, because of one of its objects.
+pub(crate) const UNREADABLE: &str = "unreadable";
+
+/// `error.type`, the outermost: what the core and its plugins call an error. What they give no type of its own gets a name here, by their
+/// words, so that nobody else has to read them.
 fn code(body: &str) -> Option<String> {
     let value: Value = serde_json::from_str(body).ok()?;
-    value.pointer("/error/type").and_then(Value::as_str).map(str::to_owned)
+    let error = value.get("error")?;
+    let reason = error["reason"].as_str().or(error.as_str()).unwrap_or_default();
+    if reason.starts_with("no handler found for uri") {
+        return Some(NO_HANDLER.to_owned());
+    }
+    if reason.starts_with("Failed to parse snapshot management policy") {
+        return Some(UNREADABLE.to_owned());
+    }
+    error["type"].as_str().map(str::to_owned)
 }
 
 /// The server's own words, with what helps against the ones that puzzle people.
@@ -82,6 +125,7 @@ pub(crate) fn explain(body: &str) -> Option<String> {
         ("Password is similar", "take one that has nothing of the user's name"),
         ("maximum shards open", "raise cluster.max_shards_per_node or remove indices"),
         ("unknown setting [", "a plugin is missing on the server, or the name is wrong"),
+        ("is not accessible on", "the nodes cannot use it: is the folder or bucket there, and may they write to it?"),
         ("not allowed in your policy", "the action is not in plugins.index_state_management.allow_list"),
         ("no handler found for uri", "the plugin that this needs is not installed on the server"),
         ("more than one write index", "an alias can have one: another index has it already"),
@@ -174,7 +218,13 @@ mod tests {
         class("/_plugins/_security/api/roles/r", 409, "", Some(Class::Again));
         class("/_plugins/_security/api/roles/r", 500, "[roles]: version conflict, required", Some(Class::Again));
         class("/x", 503, "OpenSearch Security not initialized.", Some(Class::Again));
-        class("/x", 400, "resource_already_exists_exception", Some(Class::Ambiguous));
+        let error = |kind: &str| format!(r#"{{"error":{{"type":"{kind}","reason":"r"}},"status":500}}"#);
+        class("/x", 400, &error("resource_already_exists_exception"), Some(Class::Ambiguous));
+        // A name that is another error's type says nothing.
+        class("/x", 500, r#"{"error":{"type":"x","reason":"[repository_exception] of mine"}}"#, None);
+        for last in ["mismatched_input_exception", "null_pointer_exception", "repository_verification_exception"] {
+            class("/x", 500, &error(last), Some(Class::Rejected));
+        }
         class("/x", 403, r#"{"error":{"type":"index_create_block_exception"}}"#, Some(Class::Again));
         class(
             "/x",
@@ -183,7 +233,6 @@ mod tests {
             Some(Class::Rejected),
         );
         class("/x", 403, r#"{"error":{"type":"security_exception"}}"#, None);
-        class("/x", 500, "repository_verification_exception", Some(Class::Rejected));
         class("/_plugins/_ism/policies", 400, "no handler found for uri [..]", Some(Class::Fatal));
     }
 }

@@ -12,9 +12,12 @@ use serde_json::{Map, Value};
 /// Fields of one element of a list, bodies still text.
 pub(crate) type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
-/// The names that a read has to bring; none means all of them.
-pub(crate) fn wanted(objects: &[Rc<Object>]) -> impl Fn(&str) -> bool + use<'_> {
-    let names: BTreeSet<&str> = objects.iter().map(|object| object.id.name.as_str()).collect();
+/// What a read has to bring: these objects, or, for an export, everything.
+pub(crate) type Ask<'a> = &'a [Rc<Object>];
+
+/// Which names a read has to bring.
+pub(crate) fn wanted(ask: Ask<'_>) -> impl Fn(&str) -> bool + use<'_> {
+    let names: BTreeSet<&str> = ask.iter().map(|object| object.id.name.as_str()).collect();
     move |name| names.is_empty() || names.contains(name)
 }
 
@@ -46,8 +49,8 @@ pub(crate) fn number(fields: &Fields<'_>, key: &str) -> Option<u64> {
 }
 
 /// A map of name to body, as the kind's objects.
-pub(crate) fn by_name(body: &str, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    let wanted = wanted(objects);
+pub(crate) fn by_name(body: &str, ask: Ask<'_>) -> Result<Held, Failure> {
+    let wanted = wanted(ask);
     let found = fields(body)?.into_iter().filter(|(name, _)| wanted(name));
     Ok(found.map(|(name, body)| (name, Have::new(body.to_owned()))).collect())
 }
@@ -86,15 +89,18 @@ pub(crate) fn only(object: &Object, value: &Value, known: &[&str]) -> Vec<Proble
         Ok(fields) => fields,
         Err(problems) => return problems,
     };
-    let unknown = fields.keys().filter(|key| !known.contains(&key.as_str()));
-    let problem = |key: &String| {
-        let hint = match nearest(key, known.iter().copied()) {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("known are {}", known.join(", ")),
-        };
-        object.located(&common::files::json::step(key), format!("unknown field {key}: {hint}"))
+    let strange = fields.keys().filter(|key| !known.contains(&key.as_str()));
+    let problem = |key: &String| object.located(&common::files::json::step(key), unknown(key, known.iter().copied()));
+    strange.map(problem).collect()
+}
+
+/// Says that a field is unknown, with the nearest one that is not.
+pub(crate) fn unknown<'k>(key: &str, known: impl Iterator<Item = &'k str> + Clone) -> String {
+    let hint = match nearest(key, known.clone()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("known are {}", known.collect::<Vec<_>>().join(", ")),
     };
-    unknown.map(problem).collect()
+    format!("unknown field {key}: {hint}")
 }
 
 /// Each string in an array, or the string itself.

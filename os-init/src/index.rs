@@ -9,23 +9,25 @@
 //! | not there           | nobody writes them            | created                                                |
 //! | there or not        | one is an index's name        | drift: an early writer made an index of the alias's name |
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use common::engine::change::{Change, Class, Difference, Failure, ObjectId, Shown};
+use common::engine::change::{Action, Change, Class, Difference, Failure, ObjectId, Shown};
 use common::engine::diff::same;
-use common::engine::document::{Have, Held, Meta};
-use common::files::json::step;
+use common::engine::document::{Have, Held, Making, Pair, Request};
+use common::files::json::step as step_of;
 use common::files::{Object, Problem, Set};
 use serde_json::{Map, Value, json};
 
 use crate::cluster::{Cluster, chunks, declared, part};
-use crate::document::only;
+use crate::compose::compose;
+use crate::document::{Ask, only};
 use crate::normal::{Flat, alias, flatten, nest, settings_differences};
-use crate::{mapping, overlap};
+use crate::simulate::{simulate, simulate_each};
+use crate::step::{Limits, post, put};
+use crate::{mapping, overlap, template};
 
 /// Settings that an index keeps for good or until it is closed.
-const FOR_GOOD: [&str; 14] = [
+const FOR_GOOD: [&str; 18] = [
     "index.number_of_shards",
     "index.number_of_routing_shards",
     "index.routing_partition_size",
@@ -38,6 +40,10 @@ const FOR_GOOD: [&str; 14] = [
     "index.replication.type",
     "index.knn",
     "index.mode",
+    "index.append_only.enabled",
+    "index.composite_index",
+    "index.derived_source.enabled",
+    "index.merge.policy",
     "index.shard.check_on_startup",
     "index.load_fixed_bitset_filters_eagerly",
 ];
@@ -52,6 +58,11 @@ fn is_made(name: &str) -> bool {
 fn settings_of(body: &Value) -> Flat {
     let mut flat = flatten(&body["settings"], "index.");
     flat.retain(|name, _| !is_made(name));
+    // The server counts replicas itself where it is told to expand them.
+    let expands = |value: &Value| value.as_str().is_some_and(|range| range != "false");
+    if flat.get("index.auto_expand_replicas").is_some_and(expands) {
+        flat.remove("index.number_of_replicas");
+    }
     flat
 }
 
@@ -65,8 +76,8 @@ fn write_aliases(body: &Value) -> Vec<String> {
 enum Series {
     /// The declared index writes them, or they have no write index yet.
     Here,
-    /// Another index writes all of them.
-    Elsewhere,
+    /// Another index, this one, writes all of them.
+    Elsewhere(String),
     /// This one is no alias but an index.
     Taken(String),
 }
@@ -83,15 +94,18 @@ fn series(name: &str, aliases: &[String], found: &Map<String, Value>) -> Series 
         let only = holders.first().filter(|(_, alias)| holders.len() == 1 && alias["is_write_index"].is_null());
         explicit.or(only).map(|(index, _)| (*index).clone())
     };
-    let elsewhere = |alias| writer(alias).is_some_and(|index| index != name);
-    if !aliases.is_empty() && aliases.iter().all(elsewhere) { Series::Elsewhere } else { Series::Here }
+    let mut elsewhere = aliases.iter().map(|alias| writer(alias).filter(|index| index != name));
+    match elsewhere.next().flatten() {
+        Some(index) if elsewhere.all(|other| other.is_some()) => Series::Elsewhere(index),
+        _ => Series::Here,
+    }
 }
 
-pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    if objects.is_empty() {
+pub(crate) fn read(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
+    if ask.is_empty() {
         return export_all(cluster);
     }
-    let (dated, plain): (Vec<_>, Vec<_>) = objects.iter().partition(|object| object.id.name.starts_with('<'));
+    let (dated, plain): (Vec<_>, Vec<_>) = ask.iter().partition(|object| object.id.name.starts_with('<'));
     let names: Vec<String> = plain.iter().map(|object| object.id.name.clone()).collect();
     let mut bodies: BTreeMap<String, Value> = BTreeMap::new();
     for chunk in chunks(&names) {
@@ -109,7 +123,7 @@ pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Fa
         }
     }
     let mut wanted = BTreeMap::new();
-    for object in objects {
+    for object in ask {
         let aliases = write_aliases(&object.value()?);
         if !aliases.is_empty() {
             wanted.insert(object.id.name.clone(), aliases);
@@ -124,7 +138,7 @@ pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Fa
         found.extend(cluster.get(&path)?.and_then(|answer| answer.as_object().cloned()).unwrap_or_default());
     }
     let mut held = Held::new();
-    for object in objects {
+    for object in ask {
         let name = &object.id.name;
         let aliases = wanted.get(name).map(Vec::as_slice).unwrap_or_default();
         let have = match series(name, aliases, &found) {
@@ -134,9 +148,9 @@ pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Fa
                 );
                 Have { locked: Some(reason), ..Have::of(&json!({"aliases": {}})) }
             }
-            Series::Elsewhere => Have { meta: json!({"elsewhere": true}), ..Have::of(&object.value()?) },
+            Series::Elsewhere(index) => Have { meta: json!({"elsewhere": index}), ..Have::of(&json!({})) },
             Series::Here => match bodies.remove(name) {
-                Some(body) => Have { meta: body.clone(), ..Have::of(&body) },
+                Some(body) => Have { meta: json!({"form": form(cluster, object, &body)?}), ..Have::of(&body) },
                 None => continue,
             },
         };
@@ -145,8 +159,32 @@ pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Fa
     Ok(held)
 }
 
+/// What the server makes of the declared mappings, asked where a plain comparison finds something in them; null where it was not asked, or
+/// refuses them, which pre-flight then says.
+fn form(cluster: &Cluster, object: &Object, body: &Value) -> Result<Value, Failure> {
+    let mut want = object.value()?;
+    let Some(declared) = want.get("mappings").cloned() else { return Ok(Value::Null) };
+    let mut have = body["mappings"].clone();
+    mapping::normal(&mut have);
+    mapping::normal(&mut want["mappings"]);
+    if mapping::differences(&have, &want["mappings"], None).is_empty() {
+        return Ok(Value::Null);
+    }
+    // The index's own analyzers and flags: mappings may name them.
+    let settings = Value::Object(settings_of(body).into_iter().collect());
+    let template = json!({"template": {"settings": settings, "mappings": declared}});
+    match simulate(&cluster.client, &template) {
+        Ok(mut form) => {
+            mapping::normal(&mut form["mappings"]);
+            Ok(form["mappings"].take())
+        }
+        Err(failure) if failure.class == Class::Rejected => Ok(Value::Null),
+        Err(failure) => Err(failure),
+    }
+}
+
 fn export_all(cluster: &Cluster) -> Result<Held, Failure> {
-    let answer = cluster.get("/*?expand_wildcards=open,closed")?.unwrap_or_default();
+    let answer = cluster.get("/*?expand_wildcards=open,closed,hidden")?.unwrap_or_default();
     let indices = answer.as_object().cloned().unwrap_or_default();
     Ok(indices.into_iter().map(|(name, body)| (name, Have::of(&body))).collect())
 }
@@ -165,33 +203,44 @@ pub(crate) fn normal(body: &mut Value) {
     }
 }
 
-pub(crate) fn compare(_: &Cluster, _: &Object, have: &Value, want: &Value) -> Change {
-    Change::update(differences(have, want))
+pub(crate) fn judge(pair: &Pair<'_, Limits>) -> Change {
+    let have = pair.have;
+    if let Some(index) = have.meta["elsewhere"].as_str() {
+        return Change::none().note(format!("the series goes on in {index}"));
+    }
+    let form = Some(&have.meta["form"]).filter(|form| form.is_object());
+    Change::update(differences(pair.held, pair.want, form))
 }
 
-pub(crate) fn differences(have: &Value, want: &Value) -> Vec<Difference> {
-    let mut found = settings_differences("/settings", &settings_of(have), &settings_of(want));
-    for difference in &mut found {
-        let name = difference.path.trim_start_matches("/settings/").replace('/', ".");
-        difference.fixable =
-            !FOR_GOOD.iter().any(|fixed| name == *fixed || (fixed.ends_with('.') && name.starts_with(fixed)));
-    }
-    found.extend(mapping::differences(&have["mappings"], &want["mappings"]));
+pub(crate) fn differences(have: &Value, want: &Value, form: Option<&Value>) -> Vec<Difference> {
+    let mut found: Vec<Difference> =
+        setting_differences(have, want).into_iter().map(|(_, difference)| difference).collect();
+    found.extend(mapping::differences(&have["mappings"], &want["mappings"], form));
     found.extend(alias_differences(&have["aliases"], &want["aliases"]));
+    found
+}
+
+/// Each setting that differs, by its whole name.
+fn setting_differences(have: &Value, want: &Value) -> Vec<(String, Difference)> {
+    let mut found = settings_differences("/settings", &settings_of(have), &settings_of(want));
+    for (name, difference) in &mut found {
+        let is = |fixed: &&str| name == fixed || (fixed.ends_with('.') && name.starts_with(*fixed));
+        difference.fixable = !FOR_GOOD.iter().any(is);
+    }
     found
 }
 
 fn alias_differences(have: &Value, want: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
     for (name, want) in want.as_object().into_iter().flatten() {
-        let path = format!("/aliases{}", step(name));
+        let path = format!("/aliases{}", step_of(name));
         let Some(have) = have.get(name) else {
             found.push(Difference::new(path, Shown::Absent, Shown::json(want)));
             continue;
         };
         for (key, want) in want.as_object().into_iter().flatten() {
             if !have.get(key).is_some_and(|have| same(have, want)) {
-                let path = format!("{path}{}", step(key));
+                let path = format!("{path}{}", step_of(key));
                 found.push(Difference::new(path, Shown::maybe(have.get(key)), Shown::json(want)));
             }
         }
@@ -234,8 +283,8 @@ const PIPELINES: [(&str, &str); 3] = [
     ("index.search.default_pipeline", "search_pipelines"),
 ];
 
-/// The server takes the name of a pipeline that is not there, and refuses documents later.
-pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+/// The server takes the name of a pipeline that is not there, and refuses documents later; the body it judges by a simulation.
+pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (object, body, _) in todo {
         let flat = settings_of(body);
@@ -243,74 +292,121 @@ pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Ch
             let Some(name) = flat.get(setting).and_then(Value::as_str).filter(|name| *name != "_none") else {
                 continue;
             };
-            if cluster.memory.borrow().pipelines.contains(&(kind, name.to_owned())) {
-                continue;
-            }
-            let path = if kind == "ingest_pipelines" { "_ingest" } else { "_search" };
-            if let Ok(None) = cluster.get(&format!("/{path}/pipeline/{}", part(name))) {
+            if crate::pipeline::is_nowhere(cluster, set, kind, name) {
                 let text =
                     format!("{setting} names the pipeline {name}, which neither a file declares nor the server has");
                 problems.push(object.problem(&crate::normal::setting_path("/settings", setting), text).warning());
             }
         }
     }
+    problems.extend(refused(cluster, set, todo));
     problems
 }
 
-pub(crate) fn write(cluster: &Cluster, object: &Object, want: Value, have: Option<&Meta>) -> Result<(), Failure> {
+/// Bodies that the server would refuse: alone, and together with the template that a new index gets.
+fn refused(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    let bodies: Vec<Value> = todo.iter().map(|(_, body, _)| json!({"template": simulated(&[], body)})).collect();
+    let answers = simulate_each(&cluster.client, &bodies);
+    let mut problems = Vec::new();
+    for ((object, body, change), answer) in todo.iter().zip(answers) {
+        let Err(mut failure) = answer else { continue };
+        // An analyzer, a field to sort by: a template may bring along what the body names. An index that is there has it already.
+        if failure.class == Class::Rejected {
+            let beneath = match change.action {
+                Action::Create => template::beneath(cluster, set, &object.id.name),
+                _ => Ok(held_settings(cluster, &object.id.name)),
+            };
+            match beneath.map(|beneath| json!({"template": simulated(&beneath, body)})) {
+                Ok(composed) => match simulate(&cluster.client, &composed) {
+                    Ok(_) => continue,
+                    Err(refusal) => failure = refusal,
+                },
+                Err(other) => failure = other,
+            }
+        }
+        problems.push(Problem::refused(&object.id, failure.context("the server would refuse it")));
+    }
+    problems
+}
+
+/// A body as a template would have it: names of its own and what the server makes do not belong there.
+fn simulated(beneath: &[Value], body: &Value) -> Value {
+    let mut body = compose(beneath.iter().chain([body]));
+    let mut settings = settings_of(&body);
+    // A simulated index has no replicas, whatever is said of them: it could never have two active copies.
+    settings.retain(|name, value| !value.is_null() && name != "index.write.wait_for_active_shards");
+    body["settings"] = Value::Object(settings.into_iter().collect());
+    body
+}
+
+fn held_settings(cluster: &Cluster, name: &str) -> Vec<Value> {
+    let answer = cluster.get(&format!("/{}/_settings", part(name))).ok().flatten().unwrap_or_default();
+    answer
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(_, body)| json!({"settings": Value::Object(settings_of(body).into_iter().collect())}))
+        .collect()
+}
+
+/// What is sent: everything for a new index; for one that is there, each setting, field and alias that differs and can change.
+pub(crate) fn step(making: Making<'_, Limits>) -> Vec<Request> {
+    let Making { object, body: want, have, change, rules } = making;
     let name = part(&object.id.name);
-    let Some(Meta { meta: have }) = have else { return create(cluster, object, want) };
-    let (mut have, mut wanted) = (have.clone(), want.clone());
+    let Some(have) = have else { return vec![create(&name, want, rules)] };
+    let held = have.value().unwrap_or_default();
+    let (mut have, mut wanted) = (held.clone(), want.clone());
     normal(&mut have);
     normal(&mut wanted);
-    let bounded = format!("{}&timeout={}", cluster.bounded(), cluster.patience());
-    let mut settings = Map::new();
-    let mut others = differences(&have, &wanted);
-    others.retain(|difference| difference.fixable);
+    let fixable: BTreeSet<&str> = change
+        .differences
+        .iter()
+        .filter(|difference| difference.fixable)
+        .map(|difference| difference.path.as_str())
+        .collect();
+    let mut step = Vec::new();
     let declared = settings_of(&want);
-    for (setting, value) in declared {
-        let root = crate::normal::setting_path("/settings", setting.trim_end_matches('*'));
-        if others.iter().any(|difference| difference.path.starts_with(&root)) {
-            settings.insert(setting, value);
-        }
-    }
+    let settings: Map<String, Value> = setting_differences(&have, &wanted)
+        .into_iter()
+        .filter(|(_, difference)| fixable.contains(difference.path.as_str()))
+        .map(|(name, _)| (name.clone(), declared.get(&name).cloned().unwrap_or_default()))
+        .collect();
     if !settings.is_empty() {
-        cluster.put(&format!("/{name}/_settings{bounded}"), &Value::Object(settings))?;
+        step.push(put(rules.both(&format!("/{name}/_settings")), &Value::Object(settings)));
     }
-    if others.iter().any(|difference| difference.path.starts_with("/mappings")) {
-        cluster.put(&format!("/{name}/_mapping{bounded}"), &want["mappings"])?;
+    let mut mappings = want["mappings"].clone();
+    mapping::nest(&mut mappings);
+    if let Some(changed) = mapping::changed(&held["mappings"], &mappings, &fixable) {
+        step.push(put(rules.both(&format!("/{name}/_mapping")), &changed));
     }
     let mut actions = Vec::new();
     for (alias, declared) in want["aliases"].as_object().into_iter().flatten() {
-        let path = format!("/aliases{}", step(alias));
-        if others.iter().any(|difference| difference.path == path || difference.path.starts_with(&format!("{path}/"))) {
+        let path = format!("/aliases{}", step_of(alias));
+        if fixable.iter().any(|fixable| is_at_or_below(fixable, &path)) {
             actions.push(crate::alias::add(&object.id.name, alias, &have["aliases"][alias], declared));
         }
     }
     if !actions.is_empty() {
-        cluster.post(&format!("/_aliases{bounded}"), &json!({"actions": actions}))?;
+        step.push(post(rules.both("/_aliases"), &json!({"actions": actions})));
     }
-    Ok(())
+    step
 }
 
-fn create(cluster: &Cluster, object: &Object, mut want: Value) -> Result<(), Failure> {
-    let settings = settings_of(&want);
+fn is_at_or_below(path: &str, root: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What asks for a default is left out: a new index has it anyway. That few copies are active within the time is no failure: whether the
+/// primary is there is for the cluster's health to say.
+fn create(name: &str, mut want: Value, rules: Limits) -> Request {
+    let settings: Map<String, Value> = flatten(&want["settings"], "index.")
+        .into_iter()
+        .filter(|(name, value)| !is_made(name) && !value.is_null())
+        .collect();
     if let Some(fields) = want.as_object_mut().filter(|fields| fields.contains_key("settings")) {
-        fields.insert("settings".into(), Value::Object(settings.into_iter().collect()));
+        fields.insert("settings".into(), Value::Object(settings));
     }
-    let query = format!("{}&timeout={}", cluster.bounded(), cluster.patience());
-    let answer = cluster.put(&format!("/{}{query}", part(&object.id.name)), &want)?;
-    if answer["shards_acknowledged"] == false {
-        let index = answer["index"].as_str().unwrap_or(&object.id.name).to_owned();
-        let explained =
-            cluster.ask("/_cluster/allocation/explain", &json!({"index": index, "shard": 0, "primary": true}));
-        let why = explained.ok().and_then(|answer| answer["allocate_explanation"].as_str().map(str::to_owned));
-        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-        let text =
-            format!("the index was made, but its primary shard did not start within {}{why}", cluster.patience());
-        return Err(Failure::new(Class::Rejected, text));
-    }
-    Ok(())
+    put(rules.both(&format!("/{name}")), &want)
 }
 
 #[cfg(test)]
@@ -323,9 +419,9 @@ mod tests {
         let (mut have, mut want) = (have.clone(), want.clone());
         normal(&mut have);
         normal(&mut want);
-        let shown: Vec<String> = differences(&have, &want).iter().map(ToString::to_string).collect();
+        let shown: Vec<String> = differences(&have, &want, None).iter().map(ToString::to_string).collect();
         expected.assert_eq(&shown.join("\n"));
-        assert_eq!(differences(&want, &want), []);
+        assert_eq!(differences(&want, &want, None), []);
     }
 
     #[test]
@@ -350,7 +446,7 @@ mod tests {
         let bare = json!({"aliases": {"logs": {}}});
         let is = |series| match series {
             Series::Here => "here",
-            Series::Elsewhere => "elsewhere",
+            Series::Elsewhere(_) => "elsewhere",
             Series::Taken(_) => "taken",
         };
         let at = |value| is(series("logs-000001", &aliases, &found(value)));

@@ -1,47 +1,57 @@
 //! ISM policies. GET shows a good deal more than PUT was given, and more with each version; an update needs the sequence number of what
 //! it replaces; and an update that changes nothing would still move the policy's time past that of existing indices, so there is none.
 
-use std::rc::Rc;
-
-use common::engine::change::{Change, Difference, Failure};
-use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Meta, drop_where};
+use common::engine::change::{Change, Failure};
+use common::engine::document::{Have, Held, Making, Request, drop_where};
 use common::files::{Object, Problem, Set};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, part};
-use crate::document::{list, number, object_of, only, remove, strings, text, wanted};
-use crate::normal::{drop_defaults, drop_nulls, each, is_empty, lower, unquote};
+use crate::document::{Ask, Fields, list, number, object_of, only, remove, strings, text, wanted};
+use crate::normal::{drop_defaults, drop_nulls, each, is_empty, lower, unquote, unquote_flag};
 use crate::overlap::{Claim, collisions, overlap};
+use crate::step::{Limits, put};
 
-pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    let wanted = wanted(objects);
+pub(crate) fn read(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
+    let wanted = wanted(ask);
     let mut held = Held::new();
-    pages(cluster, objects.is_empty(), |fields| {
+    pages(cluster, "/_plugins/_ism/policies", "policies", ask.is_empty(), |fields| {
         let name = text(fields, "_id");
         if let Some(policy) = fields.get("policy").filter(|_| wanted(&name)) {
-            let meta = json!({"seq": number(fields, "_seq_no"), "term": number(fields, "_primary_term")});
             let body = RawValue::from_string(format!("{{\"policy\":{}}}", policy.get())).expect("JSON inside JSON");
-            held.insert(name, Have { meta, ..Have::new(body) });
+            held.insert(name, Have { meta: sequence(fields), ..Have::new(body) });
         }
     })?;
     Ok(held)
 }
 
-/// Each policy on the server. The page is larger than the default of 20, at which many clients stop.
-fn pages(
+/// The sequence number of a document, which an update has to name.
+pub(crate) fn sequence(fields: &Fields<'_>) -> Value {
+    json!({"seq": number(fields, "_seq_no"), "term": number(fields, "_primary_term")})
+}
+
+/// The query by which a write replaces what was read, or nothing where there was none.
+pub(crate) fn replacing(have: Option<&Have>) -> String {
+    let query = |have: &Have| format!("?if_seq_no={}&if_primary_term={}", have.meta["seq"], have.meta["term"]);
+    have.map(query).unwrap_or_default()
+}
+
+/// Each element of one of the plugin's lists. The page is larger than the default of 20, at which many clients stop.
+pub(crate) fn pages(
     cluster: &Cluster,
+    path: &str,
+    inner: &str,
     exporting: bool,
-    mut each: impl FnMut(&crate::document::Fields<'_>),
+    mut each: impl FnMut(&Fields<'_>),
 ) -> Result<(), Failure> {
     const PAGE: usize = 1000;
     let mut from = 0;
     loop {
-        let path = format!("/_plugins/_ism/policies?from={from}&size={PAGE}");
         // Before the first policy there is no index to look in.
+        let path = format!("{path}?from={from}&size={PAGE}");
         let Some(body) = cluster.list_of_plugin(&path, PLUGIN, exporting)? else { return Ok(()) };
-        let items = list(&body, "policies")?;
+        let items = list(&body, inner)?;
         items.iter().for_each(&mut each);
         from += items.len();
         if items.len() < PAGE {
@@ -73,13 +83,25 @@ const NUMBERS: [&str; 9] = [
     "/states/*/transitions/*/conditions/min_doc_count",
     "/ism_template/*/priority",
 ];
-/// Sizes and words that the server prints in small letters.
-const SMALL: [&str; 5] = [
+/// Sizes, ages and words that the server prints in small letters.
+const SMALL: [&str; 9] = [
     "/states/*/actions/*/*/min_size",
     "/states/*/actions/*/*/min_primary_shard_size",
     "/states/*/actions/*/*/max_shard_size",
     "/states/*/actions/*/retry/backoff",
     "/states/*/transitions/*/conditions/min_size",
+    "/states/*/transitions/*/conditions/min_index_age",
+    "/states/*/transitions/*/conditions/min_rollover_age",
+    "/states/*/transitions/*/conditions/min_state_age",
+    "/states/*/actions/*/*/min_index_age",
+];
+/// Booleans that may be written as strings.
+const FLAGS: [&str; 5] = [
+    "/states/*/actions/*/allocation/wait_for",
+    "/states/*/actions/*/shrink/switch_aliases",
+    "/states/*/actions/*/shrink/force_unsafe",
+    "/states/*/actions/*/rollover/copy_alias",
+    "/states/*/actions/*/rollover/prevent_empty_rollover",
 ];
 /// Where a script stands: a string is short for its source.
 const SCRIPTS: [&str; 3] = [
@@ -129,6 +151,14 @@ pub(crate) fn normal(body: &mut Value) {
     for pattern in SMALL {
         each(policy, pattern, &lower);
     }
+    for pattern in FLAGS {
+        each(policy, pattern, &unquote_flag);
+    }
+    for pattern in ["/states/*/actions/*/alias/actions/*/add", "/states/*/actions/*/alias/actions/*/remove"] {
+        each(policy, pattern, &aliases);
+    }
+    each(policy, "/states/*/actions/*/rollup/ism_rollup", &crate::job::normal_rollup);
+    each(policy, "/states/*/actions/*/transform/ism_transform", &crate::job::normal_transform);
     for pattern in SCRIPTS {
         each(policy, pattern, &script);
     }
@@ -145,6 +175,15 @@ pub(crate) fn normal(body: &mut Value) {
     drop_defaults(policy, &defaults());
 }
 
+/// `"alias": "x"` is how the documentation names one of `aliases`.
+fn aliases(change: &mut Value) {
+    if let Some(fields) = change.as_object_mut()
+        && let Some(alias) = fields.remove("alias")
+    {
+        fields.insert("aliases".into(), json!([alias]));
+    }
+}
+
 fn script(value: &mut Value) {
     if value.is_string() {
         *value = json!({"source": value.take()});
@@ -152,15 +191,6 @@ fn script(value: &mut Value) {
     if let Some(fields) = value.as_object_mut() {
         fields.retain(|key, value| !is_empty(value) && (key != "lang" || *value != "mustache"));
     }
-}
-
-/// Notes which policies change: their indices may have to be moved to the new version.
-pub(crate) fn compare(cluster: &Cluster, object: &Object, have: &Value, want: &Value) -> Change {
-    let found: Vec<Difference> = diff(Writing::Replaces, have, want);
-    if !found.is_empty() {
-        cluster.memory.borrow_mut().changing.insert(object.id.name.clone());
-    }
-    Change::update(found)
 }
 
 pub(crate) fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
@@ -177,6 +207,9 @@ pub(crate) fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
         policy["states"].as_array().into_iter().flatten().filter_map(|state| state["name"].as_str()).collect();
     if problems.is_empty() && states.is_empty() {
         problems.push(object.problem("/policy", "states is missing: a policy has to have one at least"));
+    }
+    if policy["policy_id"].as_str().is_some_and(|id| id != object.id.name) {
+        problems.push(object.problem("/policy/policy_id", "is not the file's name, by which the policy goes"));
     }
     let known = |name: &Value| name.as_str().is_none_or(|name| states.contains(&name));
     if !states.is_empty() && !policy["default_state"].as_str().is_some_and(|name| states.contains(&name)) {
@@ -249,13 +282,13 @@ fn rules(policy: &Value) -> Vec<(i64, Vec<String>)> {
 
 pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut held = Vec::new();
-    let read = pages(cluster, false, |fields| {
+    let read = pages(cluster, "/_plugins/_ism/policies", "policies", false, |fields| {
         let policy: Value =
             fields.get("policy").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
         held.push(Claim { name: text(fields, "_id"), rules: rules(&policy) });
     });
     if let Err(failure) = read {
-        return vec![Problem::of_file("ism_policies", failure.message)];
+        return todo.iter().take(1).map(|(object, ..)| Problem::refused(&object.id, failure.clone())).collect();
     }
     let writes: Vec<Claim> = todo
         .iter()
@@ -268,13 +301,13 @@ pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Ch
         .collect()
 }
 
-pub(crate) fn write(cluster: &Cluster, object: &Object, mut want: Value, have: Option<&Meta>) -> Result<(), Failure> {
+pub(crate) fn step(making: Making<'_, Limits>) -> Vec<Request> {
+    let Making { object, body: mut want, have, .. } = making;
     let policy = &mut want["policy"];
     remove(policy, &MADE);
     // A time that came from a GET would be taken at its word, and decides which indices get the policy.
     drop_where(policy, "/ism_template/*/last_updated_time", &|_| true);
     drop_where(policy, "/ism_template/last_updated_time", &|_| true);
-    let path = format!("/_plugins/_ism/policies/{}", part(&object.id.name));
-    let query = have.map(|Meta { meta }| format!("?if_seq_no={}&if_primary_term={}", meta["seq"], meta["term"]));
-    cluster.put(&format!("{path}{}", query.unwrap_or_default()), &want).map(drop)
+    let path = format!("/_plugins/_ism/policies/{}{}", part(&object.id.name), replacing(have));
+    vec![put(path, &want)]
 }

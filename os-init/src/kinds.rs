@@ -11,12 +11,12 @@ use common::files::{KindSpec, Layout, Set};
 
 use crate::attachment::{self, Attachments};
 use crate::cluster::Cluster;
-use crate::document::{exported, strings, unwrap_listed, unwrap_named};
+use crate::document::{exported, unwrap_listed, unwrap_named};
 use crate::user::{self, Users};
-use crate::{alias, data_stream, index, ism, pipeline, script, security, settings, snapshot, template};
+use crate::{alias, data_stream, index, ism, job, pipeline, script, security, settings, snapshot, template};
 
 /// Where the kinds' files lie, and how a whole GET answer becomes a body.
-pub(crate) static SPECS: [KindSpec; 18] = [
+pub(crate) static SPECS: [KindSpec; 20] = [
     KindSpec::new(settings::KIND, Layout::Single),
     named("snapshot_repositories"),
     named("action_groups"),
@@ -34,6 +34,8 @@ pub(crate) static SPECS: [KindSpec; 18] = [
     named("indices"),
     KindSpec::new("aliases", Layout::Objects).unwrapping(alias::unwrap),
     KindSpec::new(attachment::KIND, Layout::Objects),
+    KindSpec::new("rollups", Layout::Objects).unwrapping(|_, body| job::unwrap("rollup", body)),
+    KindSpec::new("transforms", Layout::Objects).unwrapping(|_, body| job::unwrap("transform", body)),
     KindSpec::new("sm_policies", Layout::Objects).unwrapping(|_, body| snapshot::unwrap_policy(body)),
     named(user::KIND),
     named("roles_mapping"),
@@ -44,59 +46,63 @@ const fn named(kind: &'static str) -> KindSpec {
 }
 
 /// The endpoints. Attachments are no documents and have no row.
-static ROWS: [Row<Cluster>; 17] = [
+static ROWS: [Row<Cluster>; 19] = [
     Row {
         writing: Writing::Merges,
-        compare: Some(settings::compare),
+        judge: Some(settings::judge),
         check: settings::check,
         export: settings::export,
         single: true,
-        ..Row::new(settings::KIND, settings::read, settings::write)
+        ..Row::stepped(settings::KIND, settings::read, |making| Ok(settings::step(making)))
     },
     Row {
         normal: snapshot::normal_repository,
+        judge: Some(snapshot::judge_repository),
         // They belong into the node's keystore; some nodes still take them here.
         secrets: &["/settings/access_key", "/settings/secret_key", "/settings/session_token"],
         check: snapshot::check_repository,
         export: exported,
-        ..Row::new("snapshot_repositories", snapshot::read_repositories, snapshot::write_repository)
+        ..Row::stepped("snapshot_repositories", snapshot::read_repositories, |making| {
+            Ok(snapshot::step_repository(making))
+        })
     },
     Row {
         normal: security::normal_action_group,
-        check: security::check,
+        check: security::check_action_group,
         export: exported,
-        ..Row::new("action_groups", security::read_action_groups, security::write_action_group)
+        ..Row::stepped("action_groups", security::read_action_groups, |making| Ok(security::step_action_group(making)))
     },
     Row {
         normal: security::normal_role,
-        check: security::check,
+        check: security::check_role,
         needs: security::needs_role,
         export: exported,
-        ..Row::new("roles", security::read_roles, security::write_role)
+        ..Row::stepped("roles", security::read_roles, |making| Ok(security::step_role(making)))
     },
     Row {
         normal: security::normal_tenant,
-        check: security::check,
+        check: security::check_tenant,
         export: exported,
-        ..Row::new("tenants", security::read_tenants, security::write_tenant)
+        ..Row::stepped("tenants", security::read_tenants, |making| Ok(security::step_tenant(making)))
     },
     Row {
         normal: script::normal,
         check: script::check,
+        preflight: script::preflight,
         export: exported,
-        ..Row::new("scripts", script::read, script::write)
+        ..Row::stepped("scripts", script::read, |making| Ok(script::step(&making)))
     },
     Row {
         check: pipeline::check_ingest,
         preflight: pipeline::preflight_ingest,
         preflight_batch: 64,
         export: exported,
-        ..Row::new("ingest_pipelines", pipeline::read_ingest, pipeline::write_ingest)
+        ..Row::stepped("ingest_pipelines", pipeline::read_ingest, |making| Ok(pipeline::step_ingest(&making)))
     },
     Row {
         check: pipeline::check_search,
         export: exported,
-        ..Row::new("search_pipelines", pipeline::read_search, pipeline::write_search)
+        ..Row::stepped("search_pipelines", pipeline::read_search, |making| Ok(pipeline::step_search(&making)))
     },
     Row {
         normal: template::normal_component,
@@ -104,15 +110,14 @@ static ROWS: [Row<Cluster>; 17] = [
         preflight: template::preflight_components,
         preflight_batch: 64,
         export: exported,
-        ..Row::new("component_templates", template::read_components, template::write_component)
+        ..Row::stepped("component_templates", template::read_components, |making| Ok(template::step_component(&making)))
     },
     Row {
         normal: ism::normal,
-        compare: Some(ism::compare),
         check: ism::check,
         preflight: ism::preflight,
         export: exported,
-        ..Row::new("ism_policies", ism::read, ism::write)
+        ..Row::stepped("ism_policies", ism::read, |making| Ok(ism::step(making)))
     },
     Row {
         normal: template::normal_index_template,
@@ -120,7 +125,9 @@ static ROWS: [Row<Cluster>; 17] = [
         needs: template::needs,
         preflight: template::preflight_index_templates,
         export: exported,
-        ..Row::new("index_templates", template::read_index_templates, template::write_index_template)
+        ..Row::stepped("index_templates", template::read_index_templates, |making| {
+            Ok(template::step_index_template(&making))
+        })
     },
     Row {
         normal: data_stream::normal,
@@ -128,26 +135,44 @@ static ROWS: [Row<Cluster>; 17] = [
         needs: data_stream::needs,
         preflight: data_stream::preflight,
         export: exported,
-        ..Row::new("data_streams", data_stream::read, data_stream::write)
+        ..Row::stepped("data_streams", data_stream::read, |making| Ok(data_stream::step(&making)))
     },
     Row {
         writing: Writing::Merges,
         normal: index::normal,
-        compare: Some(index::compare),
+        judge: Some(index::judge),
         check: index::check,
         needs: index::needs,
         preflight: index::preflight,
+        preflight_batch: 64,
         export: exported,
-        ..Row::new("indices", index::read, index::write)
+        ..Row::stepped("indices", index::read, |making| Ok(index::step(making)))
     },
     Row {
         writing: Writing::Merges,
         normal: alias::normal,
+        judge: Some(alias::judge),
         check: alias::check,
         needs: alias::needs,
         preflight: alias::preflight,
         export: exported,
-        ..Row::new("aliases", alias::read, alias::write)
+        ..Row::stepped("aliases", alias::read, |making| Ok(alias::step(making)))
+    },
+    Row {
+        normal: job::normal_rollup_file,
+        judge: Some(job::judge_rollup),
+        check: job::check_rollup,
+        needs: job::needs_rollup,
+        export: exported,
+        ..Row::stepped("rollups", job::read_rollups, |making| Ok(job::step_rollup(making)))
+    },
+    Row {
+        normal: job::normal_transform_file,
+        judge: Some(job::judge_transform),
+        check: job::check_transform,
+        needs: job::needs_transform,
+        export: exported,
+        ..Row::stepped("transforms", job::read_transforms, |making| Ok(job::step_transform(making)))
     },
     Row {
         normal: snapshot::normal_policy,
@@ -155,17 +180,18 @@ static ROWS: [Row<Cluster>; 17] = [
         needs: snapshot::needs_policy,
         preflight: snapshot::preflight_policies,
         export: exported,
-        ..Row::new("sm_policies", snapshot::read_policies, snapshot::write_policy)
+        ..Row::stepped("sm_policies", snapshot::read_policies, |making| Ok(snapshot::step_policy(making)))
     },
     Row {
         secrets: &["/password", "/hash"],
         normal: user::normal,
-        compare: Some(user::compare),
+        judge: Some(user::judge),
         check: user::check,
         needs: user::needs,
         preflight: user::preflight,
         export: user::export,
-        ..Row::new(user::KIND, user::read, user::write)
+        send: user::send,
+        ..Row::stepped(user::KIND, user::read, |making| Ok(user::step(making)))
     },
     Row {
         normal: security::normal_mapping,
@@ -173,16 +199,15 @@ static ROWS: [Row<Cluster>; 17] = [
         needs: security::needs_mapping,
         preflight: security::preflight_mappings,
         export: exported,
-        ..Row::new("roles_mapping", security::read_mappings, security::write_mapping)
+        ..Row::stepped("roles_mapping", security::read_mappings, |making| Ok(security::step_mapping(making)))
     },
 ];
 
 /// The kinds for a set of files, in the order of `SPECS`.
 pub(crate) fn kinds(cluster: &Rc<Cluster>, set: &Rc<Set>) -> Vec<Box<dyn AnyKind>> {
-    remember(cluster, set);
     let make = |spec: &KindSpec| -> Box<dyn AnyKind> {
         let Some(row) = ROWS.iter().find(|row| row.kind == spec.name) else {
-            return Box::new(Attachments::new(cluster.clone(), set.clone()));
+            return Box::new(Typed::new(Attachments::new(cluster.clone(), set.clone())));
         };
         let rows = Documents::new(row, cluster.clone(), set.clone(), None);
         if row.kind == user::KIND {
@@ -192,28 +217,6 @@ pub(crate) fn kinds(cluster: &Rc<Cluster>, set: &Rc<Set>) -> Vec<Box<dyn AnyKind
         }
     };
     SPECS.iter().map(make).collect()
-}
-
-/// What pre-flight may count on, though the server does not have it yet.
-fn remember(cluster: &Cluster, set: &Set) {
-    let mut memory = cluster.memory.borrow_mut();
-    for object in set.all() {
-        let name = object.id.name.clone();
-        match object.id.kind {
-            "component_templates" => drop(memory.components.insert(name)),
-            "indices" => drop(memory.indices.insert(name)),
-            "snapshot_repositories" => drop(memory.repositories.insert(name)),
-            "roles" => drop(memory.roles.insert(name)),
-            "index_templates" => match object.value() {
-                Ok(body) if body.get("data_stream").is_some() => {
-                    memory.streams.extend(strings(&body["index_patterns"]));
-                }
-                _ => {}
-            },
-            kind @ ("ingest_pipelines" | "search_pipelines") => drop(memory.pipelines.insert((kind, name))),
-            _ => {}
-        }
-    }
 }
 
 /// How a kind's bodies are brought into normal form.

@@ -3,12 +3,15 @@
 mod alias;
 mod attachment;
 mod cluster;
+mod compose;
 mod data_stream;
 mod dialect;
 mod document;
 mod index;
 mod ism;
+mod job;
 mod kinds;
+mod lockout;
 mod mapping;
 mod normal;
 mod overlap;
@@ -16,13 +19,16 @@ mod pipeline;
 mod ready;
 mod script;
 mod security;
+mod service;
 mod settings;
+mod simulate;
 mod snapshot;
+mod step;
 mod template;
 #[cfg(test)]
 mod transcripts;
 mod user;
 
 fn main() -> std::process::ExitCode {
-    common::process::start::start(cluster::APP)
+    common::process::start::start(service::APP)
 }

@@ -13,7 +13,10 @@ pub(crate) type Flat = BTreeMap<String, Value>;
 /// Flattens settings; `prefix` is put before each name that does not begin with it.
 pub(crate) fn flatten(settings: &Value, prefix: &str) -> Flat {
     let mut flat = Flat::new();
-    visit(settings, String::new(), &mut flat);
+    // What is no object is nobody's setting.
+    if settings.is_object() {
+        visit(settings, String::new(), &mut flat);
+    }
     let named = |name: String| if name.starts_with(prefix) { name } else { format!("{prefix}{name}") };
     flat.into_iter().map(|(name, value)| (named(name), value)).collect()
 }
@@ -63,11 +66,12 @@ pub(crate) fn setting_path(root: &str, name: &str) -> String {
     name.split('.').fold(root.to_owned(), |path, part| path + &common::files::json::step(part))
 }
 
-/// Where declared settings differ from the server's; what is not declared is left alone, and null asks for the default.
-pub(crate) fn settings_differences(root: &str, have: &Flat, want: &Flat) -> Vec<Difference> {
+/// Where declared settings differ from the server's, each with its whole name; what is not declared is left alone, and null asks for the
+/// default.
+pub(crate) fn settings_differences(root: &str, have: &Flat, want: &Flat) -> Vec<(String, Difference)> {
     let mut found = Vec::new();
     for (name, want) in want {
-        let path = || setting_path(root, name);
+        let path = setting_path(root, name);
         if want.is_null() {
             let unset = |held: &&String| match name.strip_suffix('*') {
                 Some(prefix) => held.starts_with(prefix),
@@ -75,10 +79,10 @@ pub(crate) fn settings_differences(root: &str, have: &Flat, want: &Flat) -> Vec<
             };
             for held in have.keys().filter(unset) {
                 let difference = Difference::new(setting_path(root, held), Shown::maybe(have.get(held)), Shown::Absent);
-                found.push(difference);
+                found.push((held.clone(), difference));
             }
         } else if have.get(name) != Some(want) {
-            found.push(Difference::new(path(), Shown::maybe(have.get(name)), Shown::json(want)));
+            found.push((name.clone(), Difference::new(path, Shown::maybe(have.get(name)), Shown::json(want))));
         }
     }
     found
@@ -169,6 +173,13 @@ pub(crate) fn unquote(value: &mut Value) {
     }
 }
 
+/// A boolean that is written as a string.
+pub(crate) fn unquote_flag(value: &mut Value) {
+    if let Some(flag) = value.as_str().and_then(common::files::scalar).filter(Value::is_boolean) {
+        *value = flag;
+    }
+}
+
 /// A string in small letters.
 pub(crate) fn lower(value: &mut Value) {
     if let Value::String(text) = value {
@@ -205,7 +216,7 @@ mod tests {
         let have = flatten(&json!({"a.b": 1, "r.x": 1, "r.y": 2, "mine": 3}), "");
         let want = flatten(&json!({"a": {"b": null, "c": null}, "r.*": null, "d": 4}), "");
         let found: Vec<String> =
-            settings_differences("/persistent", &have, &want).iter().map(ToString::to_string).collect();
+            settings_differences("/persistent", &have, &want).iter().map(|(_, found)| found.to_string()).collect();
         assert_eq!(
             found,
             [

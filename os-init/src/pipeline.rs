@@ -1,36 +1,33 @@
 //! Ingest and search pipelines: kept verbatim by the server, which writes even equal ones anew; so equal ones are never sent.
 
-#![expect(clippy::needless_pass_by_value, reason = "a row's write is given the body for good")]
-
-use std::rc::Rc;
-
 use common::engine::change::{Change, Failure};
-use common::engine::document::{Held, Meta};
+use common::engine::document::{Held, Making, Request};
 use common::files::{Object, Problem, Set};
 use common::net::http::{Call, parallel};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, part};
-use crate::document::{by_name, object_of};
+use crate::document::{Ask, by_name, object_of};
+use crate::step::{Limits, put_file};
 
-fn read(cluster: &Cluster, path: &str, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    cluster.list(path)?.map_or_else(|| Ok(Held::new()), |body| by_name(&body, objects))
+fn read(cluster: &Cluster, path: &str, ask: Ask<'_>) -> Result<Held, Failure> {
+    cluster.list(path)?.map_or_else(|| Ok(Held::new()), |body| by_name(&body, ask))
 }
 
-pub(crate) fn read_ingest(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    read(cluster, "/_ingest/pipeline", objects)
+pub(crate) fn read_ingest(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
+    read(cluster, "/_ingest/pipeline", ask)
 }
 
-pub(crate) fn read_search(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    read(cluster, "/_search/pipeline", objects)
+pub(crate) fn read_search(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
+    read(cluster, "/_search/pipeline", ask)
 }
 
-pub(crate) fn write_ingest(cluster: &Cluster, object: &Object, want: Value, _: Option<&Meta>) -> Result<(), Failure> {
-    cluster.put(&format!("/_ingest/pipeline/{}{}", part(&object.id.name), cluster.bounded()), &want).map(drop)
+pub(crate) fn step_ingest(making: &Making<'_, Limits>) -> Vec<Request> {
+    vec![put_file(making.rules.manager(&format!("/_ingest/pipeline/{}", part(&making.object.id.name))))]
 }
 
-pub(crate) fn write_search(cluster: &Cluster, object: &Object, want: Value, _: Option<&Meta>) -> Result<(), Failure> {
-    cluster.put(&format!("/_search/pipeline/{}{}", part(&object.id.name), cluster.bounded()), &want).map(drop)
+pub(crate) fn step_search(making: &Making<'_, Limits>) -> Vec<Request> {
+    vec![put_file(making.rules.manager(&format!("/_search/pipeline/{}", part(&making.object.id.name))))]
 }
 
 pub(crate) fn check_ingest(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
@@ -48,7 +45,7 @@ pub(crate) fn check_search(object: &Object, body: &Value, _: &Set) -> Vec<Proble
 }
 
 /// Lets the server build each pipeline and run it on an empty document; what the document meets does not matter.
-pub(crate) fn preflight_ingest(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight_ingest(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let bodies: Vec<(&Object, String)> = todo
         .iter()
         .map(|(object, body, _)| (*object, json!({"pipeline": body, "docs": [{"_source": {}}]}).to_string()))
@@ -56,7 +53,45 @@ pub(crate) fn preflight_ingest(cluster: &Cluster, _: &Set, todo: &[(&Object, Val
     let client = &cluster.client;
     let ask = |(object, body): &(&Object, String)| {
         let failure = client.send(&Call::post("/_ingest/pipeline/_simulate", body.as_str()).reads()).err()?;
-        Some(object.problem("", format!("the server would refuse it: {}", failure.message)))
+        Some(Problem::refused(&object.id, failure.context("the server would refuse it")))
     };
-    parallel(&bodies, 4, ask).into_iter().flatten().collect()
+    let mut problems: Vec<Problem> = parallel(&bodies, 4, ask).into_iter().flatten().collect();
+    for (object, body, _) in todo {
+        let mut named = Vec::new();
+        called(body, "", &mut named);
+        for (pointer, name) in named {
+            if is_nowhere(cluster, set, "ingest_pipelines", &name) {
+                let text = format!("calls the pipeline {name}, which neither a file declares nor the server has");
+                problems.push(object.problem(&pointer, text).warning());
+            }
+        }
+    }
+    problems
+}
+
+/// The pipelines that processors of this one call, each with its pointer; a name with a template in it is known only later.
+fn called(value: &Value, pointer: &str, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, inner) in fields {
+                let pointer = format!("{pointer}{}", common::files::json::step(key));
+                match inner["name"].as_str().filter(|name| key == "pipeline" && !name.contains("{{")) {
+                    Some(name) if inner["ignore_missing_pipeline"] != true => found.push((pointer, name.to_owned())),
+                    _ => called(inner, &pointer, found),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, inner) in items.iter().enumerate() {
+                called(inner, &format!("{pointer}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether neither a file declares a pipeline nor the server has it.
+pub(crate) fn is_nowhere(cluster: &Cluster, set: &Set, kind: &'static str, name: &str) -> bool {
+    let api = if kind == "ingest_pipelines" { "_ingest" } else { "_search" };
+    set.get(kind, name).is_none() && matches!(cluster.get(&format!("/{api}/pipeline/{}", part(name))), Ok(None))
 }

@@ -1,26 +1,25 @@
-//! Stored scripts. The server takes a broken one all the same unless it is told the context, and no request compiles it without storing it.
+//! Stored scripts. The server takes a broken one all the same unless it is told the context; only a search template can be tried without
+//! storing it.
 
-#![expect(clippy::needless_pass_by_value, reason = "a row's write is given the body for good")]
-
-use std::rc::Rc;
-
-use common::engine::change::Failure;
-use common::engine::document::{Have, Held, Meta};
+use common::engine::change::{Change, Class, Failure};
+use common::engine::document::{Have, Held, Making, Request};
 use common::files::{Object, Problem, Set};
+use common::net::http::Call;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, part};
-use crate::document::{fields, only, wanted};
+use crate::document::{Ask, fields, only, wanted};
+use crate::step::{Limits, put_file};
 
 /// The list of scripts is in the cluster's state; their own endpoint answers about one at a time.
-pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
+pub(crate) fn read(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
     let path = "/_cluster/state/metadata?filter_path=metadata.stored_scripts";
     let Some(body) = cluster.list(path)? else { return Ok(Held::new()) };
     let outer = fields(&body)?;
     let Some(metadata) = outer.get("metadata") else { return Ok(Held::new()) };
     let metadata = fields(metadata.get())?;
     let Some(scripts) = metadata.get("stored_scripts") else { return Ok(Held::new()) };
-    let wanted = wanted(objects);
+    let wanted = wanted(ask);
     let scripts = fields(scripts.get())?.into_iter().filter(|(name, _)| wanted(name));
     scripts
         .map(|(name, script)| {
@@ -64,12 +63,29 @@ pub(crate) fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
                 problems.push(object.problem("/script", format!("{key} is missing")));
             }
         }
+        if !body["script"]["params"].is_null() {
+            let text = "the server drops it: parameters are given where the script is used";
+            problems.push(object.located("/script/params", text));
+        }
     }
     problems
 }
 
-pub(crate) fn write(cluster: &Cluster, object: &Object, want: Value, _: Option<&Meta>) -> Result<(), Failure> {
-    cluster.put(&format!("/_scripts/{}{}", part(&object.id.name), cluster.bounded()), &want).map(drop)
+/// Renders each search template with nothing: what is broken is refused, and nothing is stored.
+pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+    let templates = todo.iter().filter(|(_, body, _)| body["script"]["lang"] == "mustache");
+    let ask = |(object, body, _): &(&Object, Value, &Change)| {
+        let source = json!({"source": body["script"]["source"]});
+        // What comes of it may be no JSON, as nothing was filled in.
+        let failure = cluster.client.send(&Call::post("/_render/template", source.to_string()).reads()).err()?;
+        let refused = failure.is("script_exception") || failure.class != Class::Rejected;
+        refused.then(|| Problem::refused(&object.id, failure.context("the server would refuse it")))
+    };
+    templates.filter_map(ask).collect()
+}
+
+pub(crate) fn step(making: &Making<'_, Limits>) -> Vec<Request> {
+    vec![put_file(making.rules.manager(&format!("/_scripts/{}", part(&making.object.id.name))))]
 }
 
 #[cfg(test)]

@@ -2,26 +2,27 @@
 //! again; what it holds as reserved, hidden or static cannot be written at all. Users are in `user`.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId};
-use common::engine::document::{Have, Held, Meta};
+use common::engine::document::{Have, Held, Making, Request};
 use common::files::{Object, Problem, Set};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, declared, part};
-use crate::document::{fields, object_of, remove, strings, wanted};
+use crate::document::{Ask, fields, object_of, remove, strings, unknown, wanted};
+use crate::lockout::lockouts;
 use crate::normal::{drop_defaults, each, set};
+use crate::step::{Limits, put};
 
-const API: &str = "/_plugins/_security/api";
+pub(crate) const API: &str = "/_plugins/_security/api";
 
 /// Fields that only the server's own administrator sets.
 pub(crate) const MARKS: [&str; 3] = ["reserved", "hidden", "static"];
 
-pub(crate) fn read(cluster: &Cluster, kind: &str, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    let body = cluster.list_of_plugin(&format!("{API}/{kind}"), "security plugin", objects.is_empty())?;
+pub(crate) fn read(cluster: &Cluster, kind: &str, ask: Ask<'_>) -> Result<Held, Failure> {
+    let body = cluster.list_of_plugin(&format!("{API}/{kind}"), "security plugin", ask.is_empty())?;
     let Some(body) = body else { return Ok(Held::new()) };
-    let wanted = wanted(objects);
+    let wanted = wanted(ask);
     let mut held = Held::new();
     for (name, body) in fields(&body)? {
         if wanted(&name) {
@@ -40,20 +41,20 @@ fn locked(body: &str) -> Option<String> {
     ))
 }
 
-pub(crate) fn read_action_groups(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    read(cluster, "actiongroups", objects)
+pub(crate) fn read_action_groups(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
+    read(cluster, "actiongroups", ask)
 }
 
-pub(crate) fn read_roles(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    read(cluster, "roles", objects)
+pub(crate) fn read_roles(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
+    read(cluster, "roles", ask)
 }
 
-pub(crate) fn read_tenants(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    read(cluster, "tenants", objects)
+pub(crate) fn read_tenants(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
+    read(cluster, "tenants", ask)
 }
 
-pub(crate) fn read_mappings(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    read(cluster, "rolesmapping", objects)
+pub(crate) fn read_mappings(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
+    read(cluster, "rolesmapping", ask)
 }
 
 /// What every object of security shows though nobody said it.
@@ -92,6 +93,14 @@ pub(crate) fn normal_role(body: &mut Value) {
             ("/tenant_permissions", json!([])),
         ],
     );
+    or_empty(body, "cluster_permissions");
+}
+
+/// A body of empty lists alone is one that the server takes, but not without any list.
+fn or_empty(body: &mut Value, list: &str) {
+    if crate::normal::is_empty(body) {
+        *body = json!({list: []});
+    }
 }
 
 pub(crate) fn normal_tenant(body: &mut Value) {
@@ -106,20 +115,129 @@ pub(crate) fn normal_mapping(body: &mut Value) {
         each(body, pointer, &set);
     }
     drop_defaults(body, &MAPPED.map(|pointer| (pointer, json!([]))));
+    or_empty(body, "users");
 }
 
-pub(crate) fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
-    let problems = object_of(object, body).err().unwrap_or_default();
+/// What the values of a body have to be: the server answers a wrong one with an error of its own machinery, after others were written.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// A string, or null for none.
+    Text,
+    /// A list of strings.
+    Texts,
+    /// A list of objects with these fields.
+    Objects(&'static [(&'static str, Shape)]),
+    /// An object of scalars.
+    Map,
+}
+
+const ACTION_GROUP: [(&str, Shape); 3] =
+    [("allowed_actions", Shape::Texts), ("type", Shape::Text), ("description", Shape::Text)];
+const ROLE: [(&str, Shape); 4] = [
+    ("cluster_permissions", Shape::Texts),
+    (
+        "index_permissions",
+        Shape::Objects(&[
+            ("index_patterns", Shape::Texts),
+            ("dls", Shape::Text),
+            ("fls", Shape::Texts),
+            ("masked_fields", Shape::Texts),
+            ("allowed_actions", Shape::Texts),
+        ]),
+    ),
+    ("tenant_permissions", Shape::Objects(&[("tenant_patterns", Shape::Texts), ("allowed_actions", Shape::Texts)])),
+    ("description", Shape::Text),
+];
+const TENANT: [(&str, Shape); 1] = [("description", Shape::Text)];
+const MAPPING: [(&str, Shape); 5] = [
+    ("users", Shape::Texts),
+    ("backend_roles", Shape::Texts),
+    ("and_backend_roles", Shape::Texts),
+    ("hosts", Shape::Texts),
+    ("description", Shape::Text),
+];
+const USER: [(&str, Shape); 6] = [
+    ("password", Shape::Text),
+    ("hash", Shape::Text),
+    ("backend_roles", Shape::Texts),
+    ("opendistro_security_roles", Shape::Texts),
+    ("attributes", Shape::Map),
+    ("description", Shape::Text),
+];
+
+/// Where a body is not of its shape.
+fn misshapen(object: &Object, value: &Value, shape: Shape, pointer: &str) -> Vec<Problem> {
+    let wrong = |wanted: &str| vec![object.located(pointer, format!("must be {wanted}"))];
+    match (shape, value) {
+        (Shape::Text, Value::String(_)) | (_, Value::Null) => Vec::new(),
+        (Shape::Text, _) => wrong("a string; JSON inside it is written as text, with its quotes escaped"),
+        (Shape::Texts, Value::Array(items)) if items.iter().all(Value::is_string) => Vec::new(),
+        (Shape::Texts, _) => wrong("a list of strings"),
+        (Shape::Map, Value::Object(fields)) if fields.values().all(|value| !value.is_array() && !value.is_object()) => {
+            Vec::new()
+        }
+        (Shape::Map, _) => wrong("an object of strings"),
+        (Shape::Objects(known), Value::Array(items)) => {
+            let inner = items.iter().enumerate();
+            inner.flat_map(|(index, item)| fields_of(object, item, known, &format!("{pointer}/{index}"))).collect()
+        }
+        (Shape::Objects(_), _) => wrong("a list of objects"),
+    }
+}
+
+fn fields_of(object: &Object, value: &Value, known: &[(&str, Shape)], pointer: &str) -> Vec<Problem> {
+    let Some(fields) = value.as_object() else { return vec![object.located(pointer, "must be an object")] };
+    let check = |(key, value): (&String, &Value)| {
+        let pointer = format!("{pointer}{}", common::files::json::step(key));
+        match known.iter().find(|(name, _)| name == key) {
+            Some((_, shape)) => misshapen(object, value, *shape, &pointer),
+            None => vec![object.located(&pointer, unknown(key, known.iter().map(|(name, _)| *name)))],
+        }
+    };
+    fields.iter().flat_map(check).collect()
+}
+
+fn check_shape(object: &Object, body: &Value, known: &[(&str, Shape)]) -> Vec<Problem> {
+    if let Err(problems) = object_of(object, body) {
+        return problems;
+    }
     let mut bare = body.clone();
-    common(&mut bare);
-    if problems.is_empty() && crate::normal::is_empty(&bare) {
-        return vec![object.problem("", "the body is empty: the server would refuse it")];
+    remove(&mut bare, &["_meta"]);
+    let mut problems = Vec::new();
+    for mark in MARKS {
+        match bare.as_object_mut().and_then(|fields| fields.remove(mark)) {
+            None | Some(Value::Null | Value::Bool(false)) => {}
+            Some(_) => {
+                let text = "only the administrator's certificate may set it, and this program never does: leave it out";
+                problems.push(object.located(&format!("/{mark}"), text));
+            }
+        }
+    }
+    problems.extend(fields_of(object, &bare, known, ""));
+    if problems.is_empty() && bare.as_object().is_some_and(|fields| fields.values().all(Value::is_null)) {
+        problems.push(object.problem("", "the body is empty: the server would refuse it"));
     }
     problems
 }
 
-pub(crate) fn check_mapping(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
-    let mut problems = check(object, body, set);
+pub(crate) fn check_action_group(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
+    check_shape(object, body, &ACTION_GROUP)
+}
+
+pub(crate) fn check_role(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
+    check_shape(object, body, &ROLE)
+}
+
+pub(crate) fn check_tenant(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
+    check_shape(object, body, &TENANT)
+}
+
+pub(crate) fn check_user(object: &Object, body: &Value) -> Vec<Problem> {
+    check_shape(object, body, &USER)
+}
+
+pub(crate) fn check_mapping(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
+    let mut problems = check_shape(object, body, &MAPPING);
     if problems.is_empty() && MAPPED.iter().all(|pointer| body.pointer(pointer).is_none()) {
         problems.push(object.problem("", "needs users, backend_roles, and_backend_roles or hosts"));
     }
@@ -143,23 +261,23 @@ pub(crate) fn needs_role(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
     declared(set, "action_groups", names)
 }
 
-pub(crate) fn preflight_mappings(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight_mappings(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let roles = todo.iter().map(|(object, ..)| (*object, String::new(), object.id.name.clone()));
-    missing_roles(cluster, roles.collect())
+    let mut problems = missing_roles(cluster, set, roles.collect());
+    let objects: Vec<&Object> = todo.iter().map(|(object, ..)| *object).collect();
+    problems.extend(lockouts(cluster, set, &objects));
+    problems
 }
 
 /// Roles that neither a file declares nor the server has: it would refuse what names them.
-pub(crate) fn missing_roles(cluster: &Cluster, named: Vec<(&Object, String, String)>) -> Vec<Problem> {
-    let unknown: Vec<_> =
-        named.into_iter().filter(|(_, _, role)| !cluster.memory.borrow().roles.contains(role)).collect();
-    if unknown.is_empty() {
-        return Vec::new();
-    }
-    let held = match read(cluster, "roles", &[]) {
-        Ok(held) => held,
-        Err(failure) => return vec![Problem::of_file("roles", failure.message)],
+pub(crate) fn missing_roles(cluster: &Cluster, set: &Set, named: Vec<(&Object, String, String)>) -> Vec<Problem> {
+    let unknown: Vec<_> = named.into_iter().filter(|(_, _, role)| set.get("roles", role).is_none()).collect();
+    let Some((first, ..)) = unknown.first() else { return Vec::new() };
+    let held = match cluster.get(&format!("{API}/roles")) {
+        Ok(held) => held.unwrap_or_default(),
+        Err(failure) => return vec![Problem::refused(&first.id, failure)],
     };
-    let missing = unknown.into_iter().filter(|(_, _, role)| !held.contains_key(role));
+    let missing = unknown.into_iter().filter(|(_, _, role)| held.get(role).is_none());
     missing
         .map(|(object, pointer, role)| {
             object.problem(&pointer, format!("the role {role} is neither declared nor on the server"))
@@ -168,30 +286,27 @@ pub(crate) fn missing_roles(cluster: &Cluster, named: Vec<(&Object, String, Stri
 }
 
 /// PUT replaces the object; marks that came from a GET are not sent.
-pub(crate) fn put(cluster: &Cluster, kind: &str, object: &Object, mut want: Value) -> Result<(), Failure> {
+pub(crate) fn write(api: &str, making: Making<'_, Limits>) -> Vec<Request> {
+    let Making { object, body: mut want, .. } = making;
     remove(&mut want, &MARKS);
-    cluster.put(&format!("{API}/{kind}/{}", part(&object.id.name)), &want).map(drop)
+    remove(&mut want, &["_meta"]);
+    vec![put(format!("{API}/{api}/{}", part(&object.id.name)), &want)]
 }
 
-pub(crate) fn write_action_group(
-    cluster: &Cluster,
-    object: &Object,
-    want: Value,
-    _: Option<&Meta>,
-) -> Result<(), Failure> {
-    put(cluster, "actiongroups", object, want)
+pub(crate) fn step_action_group(making: Making<'_, Limits>) -> Vec<Request> {
+    write("actiongroups", making)
 }
 
-pub(crate) fn write_role(cluster: &Cluster, object: &Object, want: Value, _: Option<&Meta>) -> Result<(), Failure> {
-    put(cluster, "roles", object, want)
+pub(crate) fn step_role(making: Making<'_, Limits>) -> Vec<Request> {
+    write("roles", making)
 }
 
-pub(crate) fn write_tenant(cluster: &Cluster, object: &Object, want: Value, _: Option<&Meta>) -> Result<(), Failure> {
-    put(cluster, "tenants", object, want)
+pub(crate) fn step_tenant(making: Making<'_, Limits>) -> Vec<Request> {
+    write("tenants", making)
 }
 
-pub(crate) fn write_mapping(cluster: &Cluster, object: &Object, want: Value, _: Option<&Meta>) -> Result<(), Failure> {
-    put(cluster, "rolesmapping", object, want)
+pub(crate) fn step_mapping(making: Making<'_, Limits>) -> Vec<Request> {
+    write("rolesmapping", making)
 }
 
 #[cfg(test)]

@@ -1,32 +1,37 @@
 //! Cluster settings: one file, merged. A transient value hides a persistent one, which is said where it happens.
 
-#![expect(clippy::needless_pass_by_value, reason = "a row's write is given the body for good")]
+use std::collections::BTreeMap;
 
-use std::rc::Rc;
-
-use common::engine::change::{Change, Failure};
-use common::engine::document::{Have, Held, Meta};
+use common::engine::change::{Change, Difference, Failure};
+use common::engine::document::{Have, Held, Making, Pair, Request};
 use common::files::{Object, Problem, Set};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::cluster::Cluster;
-use crate::document::only;
+use crate::document::{Ask, only};
 use crate::normal::{flatten, settings_differences};
+use crate::step::{Limits, put};
 
 /// The kind, which is also the name of its one object.
 pub(crate) const KIND: &str = "cluster_settings";
 
-pub(crate) fn read(cluster: &Cluster, _: &[Rc<Object>]) -> Result<Held, Failure> {
+pub(crate) fn read(cluster: &Cluster, _: Ask<'_>) -> Result<Held, Failure> {
     let body = cluster.get("/_cluster/settings?flat_settings=true")?.unwrap_or_default();
-    Ok(Held::from([(KIND.to_owned(), Have { meta: body.clone(), ..Have::of(&body) })]))
+    Ok(Held::from([(KIND.to_owned(), Have::of(&body))]))
 }
 
-pub(crate) fn compare(_: &Cluster, _: &Object, have: &Value, want: &Value) -> Change {
-    let mut found = Vec::new();
-    for part in ["persistent", "transient"] {
-        found.extend(settings_differences(&format!("/{part}"), &flatten(&have[part], ""), &flatten(&want[part], "")));
-    }
-    let mut change = Change::update(found);
+/// Each setting that differs, by the part that it stands in and its whole name.
+fn differing(have: &Value, want: &Value) -> Vec<(&'static str, String, Difference)> {
+    let of = |part: &'static str| {
+        let found = settings_differences(&format!("/{part}"), &flatten(&have[part], ""), &flatten(&want[part], ""));
+        found.into_iter().map(move |(name, difference)| (part, name, difference))
+    };
+    ["persistent", "transient"].into_iter().flat_map(of).collect()
+}
+
+pub(crate) fn judge(pair: &Pair<'_, Limits>) -> Change {
+    let (have, want) = (pair.held, pair.want);
+    let mut change = Change::update(differing(have, want).into_iter().map(|(.., difference)| difference).collect());
     let transient = flatten(&have["transient"], "");
     let declared = flatten(&want["transient"], "");
     for (name, value) in flatten(&want["persistent"], "") {
@@ -47,21 +52,15 @@ pub(crate) fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
 }
 
 /// Sends what differs: an equal value sent again would be taken as a change by whoever watches the settings.
-pub(crate) fn write(cluster: &Cluster, _: &Object, want: Value, have: Option<&Meta>) -> Result<(), Failure> {
-    let have = have.map(|have| have.meta.clone()).unwrap_or_default();
-    let mut body = Map::new();
-    for part in ["persistent", "transient"] {
-        let (held, wanted) = (flatten(&have[part], ""), flatten(&want[part], ""));
-        let differing = wanted.into_iter().filter(|(name, value)| {
-            !settings_differences("", &held, &[(name.clone(), value.clone())].into()).is_empty()
-        });
-        let differing: Map<String, Value> = differing.collect();
-        if !differing.is_empty() {
-            body.insert(part.into(), Value::Object(differing));
-        }
+pub(crate) fn step(making: Making<'_, Limits>) -> Vec<Request> {
+    let Making { body: want, have, rules, .. } = making;
+    let held = have.and_then(|have| have.value().ok()).unwrap_or_default();
+    let mut body: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    for (part, name, _) in differing(&held, &want) {
+        let value = flatten(&want[part], "").remove(&name).unwrap_or_default();
+        body.entry(part).or_default().insert(name, value);
     }
-    let query = format!("{}&timeout={}", cluster.bounded(), cluster.patience());
-    cluster.put(&format!("/_cluster/settings{query}"), &Value::Object(body)).map(drop)
+    vec![put(rules.both("/_cluster/settings"), &json!(body))]
 }
 
 pub(crate) fn export(_: &str, mut body: Value, _: &Have) -> Option<(Value, Vec<String>)> {

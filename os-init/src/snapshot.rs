@@ -1,29 +1,55 @@
 //! Snapshot repositories and snapshot-management policies.
 //!
-//! A repository that fails its verification is registered all the same; then only `_verify` is tried again.
+//! A repository that fails its verification is registered all the same; so every read has the nodes try it.
 //! A policy's durations are stored as the server prints them, in its largest unit with one decimal: 36h becomes "1.5d", which it cannot read
 //! back, and from then on neither the policy nor the list. So such durations are refused before anything is sent.
 
-use std::rc::Rc;
-
-use common::engine::change::{Change, Class, Failure, ObjectId};
-use common::engine::document::{Have, Held, Meta};
+use common::engine::change::{Change, Class, Difference, Failure, ObjectId, Shown};
+use common::engine::diff::{Writing, diff};
+use common::engine::document::{Have, Held, Making, Pair, Request};
 use common::files::{Object, Problem, Set};
-use common::net::retry::{Backoff, pause};
-use serde_json::value::RawValue;
+use common::net::http::Call;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, declared, part};
-use crate::document::{by_name, list, number, object_of, remove, text, wanted};
+use crate::dialect::UNREADABLE;
+use crate::document::{Ask, by_name, object_of, remove, text, wanted};
+use crate::ism::{pages, replacing, sequence};
 use crate::normal::{drop_defaults, each, flatten, nest};
+use crate::step::{Limits, post, put};
 
-pub(crate) fn read_repositories(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
+/// A repository is as declared when its nodes can use it, too: each declared one is tried, which leaves a blob in it for a moment.
+pub(crate) fn read_repositories(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
     let Some(body) = cluster.list("/_snapshot")? else { return Ok(Held::new()) };
-    let mut held = by_name(&body, objects)?;
-    for have in held.values_mut() {
-        have.meta = have.value()?["settings"].take();
+    let mut held = by_name(&body, ask)?;
+    if !ask.is_empty() {
+        for (name, have) in &mut held {
+            let path = format!("/_snapshot/{}/_verify{}", part(name), cluster.limits.manager(""));
+            have.meta = match cluster.client.send(&Call::post(path, "").reads()) {
+                Ok(_) => Value::Null,
+                Err(failure) if failure.class == Class::Rejected => json!({"unusable": failure.message}),
+                Err(failure) => json!({"unknown": failure.message}),
+            };
+        }
     }
     Ok(held)
+}
+
+pub(crate) fn judge_repository(pair: &Pair<'_, Limits>) -> Change {
+    let have = pair.have;
+    let mut found = diff(Writing::Replaces, pair.held, pair.want);
+    if let Some(why) = have.meta["unusable"].as_str() {
+        found.push(Difference::new(
+            "",
+            Shown::text(&format!("not usable: {why}")),
+            Shown::text("usable on every node"),
+        ));
+    }
+    let change = Change::update(found);
+    match have.meta["unknown"].as_str() {
+        Some(why) => change.note(format!("whether the nodes can use it is not known: {why}")),
+        None => change,
+    }
 }
 
 pub(crate) fn normal_repository(body: &mut Value) {
@@ -40,82 +66,44 @@ pub(crate) fn normal_repository(body: &mut Value) {
 pub(crate) fn check_repository(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
     match object_of(object, body) {
         Err(problems) => problems,
+        Ok(_) if !body["settings"].is_null() && !body["settings"].is_object() => {
+            vec![object.located("/settings", "must be an object of settings")]
+        }
         Ok(_) if body["type"].is_string() => Vec::new(),
         Ok(_) => vec![object.problem("", "type is missing: fs, s3, azure, gcs or url")],
     }
 }
 
-pub(crate) fn write_repository(
-    cluster: &Cluster,
-    object: &Object,
-    mut want: Value,
-    have: Option<&Meta>,
-) -> Result<(), Failure> {
-    let name = part(&object.id.name);
-    if let Some(Meta { meta }) = have {
-        unset(&mut want, meta);
+pub(crate) fn step_repository(making: Making<'_, Limits>) -> Vec<Request> {
+    let Making { object, body: mut want, have, rules, .. } = making;
+    if let Some(held) = have.and_then(|have| have.value().ok()) {
+        unset(&mut want, &held["settings"]);
     }
-    let query = format!("{}&timeout={}", cluster.bounded(), cluster.patience());
-    let failure = match cluster.put(&format!("/_snapshot/{name}{query}"), &want) {
-        Ok(_) => return Ok(()),
-        Err(failure) if failure.message.contains("is not accessible") || failure.message.contains("verif") => failure,
-        Err(failure) => return Err(failure),
-    };
-    verify(cluster, &name, failure)
+    vec![put(rules.both(&format!("/_snapshot/{}", part(&object.id.name))), &want)]
 }
 
 /// Names what is to go as null: 3.4 keeps a setting that the new body only leaves out, where all that changed could be changed while in use.
 fn unset(want: &mut Value, have: &Value) {
     let wanted = flatten(&want["settings"], "");
     let gone = flatten(have, "").into_keys().filter(|name| !wanted.contains_key(name));
-    for name in gone {
-        want["settings"][name] = Value::Null;
+    if let Some(settings) = want.get_mut("settings").and_then(Value::as_object_mut) {
+        settings.extend(gone.map(|name| (name, Value::Null)));
     }
 }
 
-/// The repository is there and does not work: a share that is being mounted, perhaps. Asks a few times more.
-fn verify(cluster: &Cluster, name: &str, first: Failure) -> Result<(), Failure> {
-    const TRIES: u32 = 3;
-    let deadline = cluster.client.deadline();
-    let mut backoff = Backoff::default();
-    let mut last = first;
-    while backoff.tries() < TRIES && !deadline.passed() {
-        pause(backoff.next(None), deadline);
-        match cluster.post(&format!("/_snapshot/{name}/_verify{}", cluster.bounded()), &json!({})) {
-            Ok(_) => return Ok(()),
-            Err(failure) => last = failure,
-        }
-    }
-    let text = format!("the repository is registered, but the nodes cannot use it: {}", last.message);
-    Err(Failure::new(Class::Rejected, text))
-}
-
-pub(crate) fn read_policies(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    const PAGE: usize = 1000;
-    let wanted = wanted(objects);
+pub(crate) fn read_policies(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
+    let wanted = wanted(ask);
     let mut held = Held::new();
-    let mut from = 0;
-    loop {
-        let path = format!("/_plugins/_sm/policies?from={from}&size={PAGE}");
-        let body = match cluster.list_of_plugin(&path, crate::ism::PLUGIN, objects.is_empty()) {
-            Err(failure) if failure.message.contains("Failed to parse") => return Err(unreadable(&failure)),
-            // Its index is made with the first policy.
-            Ok(None) => return Ok(held),
-            other => other?.unwrap_or_default(),
-        };
-        let items = list(&body, "policies")?;
-        for fields in &items {
-            let id = text(fields, "_id");
-            let name = id.strip_suffix("-sm-policy").unwrap_or(&id).to_owned();
-            let Some(body) = fields.get("sm_policy").filter(|_| wanted(&name)) else { continue };
-            let meta = json!({"seq": number(fields, "_seq_no"), "term": number(fields, "_primary_term")});
-            let body: Box<RawValue> = (*body).to_owned();
-            held.insert(name, Have { meta, ..Have::new(body) });
+    let read = pages(cluster, "/_plugins/_sm/policies", "policies", ask.is_empty(), |fields| {
+        let id = text(fields, "_id");
+        let name = id.strip_suffix("-sm-policy").unwrap_or(&id).to_owned();
+        if let Some(body) = fields.get("sm_policy").filter(|_| wanted(&name)) {
+            held.insert(name, Have { meta: sequence(fields), ..Have::new((*body).to_owned()) });
         }
-        from += items.len();
-        if items.len() < PAGE {
-            return Ok(held);
-        }
+    });
+    match read {
+        Err(failure) if failure.is(UNREADABLE) => Err(unreadable(&failure)),
+        other => other.map(|()| held),
     }
 }
 
@@ -207,6 +195,20 @@ pub(crate) fn check_policy(object: &Object, body: &Value, _: &Set) -> Vec<Proble
             problems.push(object.located(pointer, why));
         }
     }
+    for part in ["creation", "deletion"] {
+        let schedule = format!("/{part}/schedule");
+        let Some(Value::Object(fields)) = body.pointer(&schedule) else { continue };
+        for key in fields.keys().filter(|key| *key != "cron") {
+            let text = "the server takes a cron schedule alone: {\"cron\": {\"expression\": …, \"timezone\": …}}";
+            problems.push(object.located(&format!("{schedule}{}", common::files::json::step(key)), text));
+        }
+        if fields.contains_key("cron") && !body[part]["schedule"]["cron"]["timezone"].is_string() {
+            problems.push(object.problem(&format!("{schedule}/cron"), "timezone is missing: UTC, Europe/Vienna, …"));
+        }
+    }
+    if body["name"].as_str().is_some_and(|name| name != object.id.name) {
+        problems.push(object.problem("/name", "is not the file's name, by which the policy goes"));
+    }
     if body.pointer("/snapshot_config/repository").is_none() {
         problems.push(object.problem("/snapshot_config", "repository is missing: where the snapshots go"));
     }
@@ -219,11 +221,11 @@ pub(crate) fn needs_policy(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId>
 }
 
 /// The server does not look whether a policy's repository is there.
-pub(crate) fn preflight_policies(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight_policies(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (object, body, _) in todo {
         let Some(name) = body.pointer("/snapshot_config/repository").and_then(Value::as_str) else { continue };
-        if cluster.memory.borrow().repositories.contains(name) {
+        if set.get("snapshot_repositories", name).is_some() {
             continue;
         }
         if let Ok(None) = cluster.get(&format!("/_snapshot/{}", part(name))) {
@@ -234,22 +236,11 @@ pub(crate) fn preflight_policies(cluster: &Cluster, _: &Set, todo: &[(&Object, V
     problems
 }
 
-pub(crate) fn write_policy(
-    cluster: &Cluster,
-    object: &Object,
-    mut want: Value,
-    have: Option<&Meta>,
-) -> Result<(), Failure> {
+pub(crate) fn step_policy(making: Making<'_, Limits>) -> Vec<Request> {
+    let Making { object, body: mut want, have, .. } = making;
     remove(&mut want, &MADE);
-    let path = format!("/_plugins/_sm/policies/{}", part(&object.id.name));
-    match have {
-        None => cluster.post(&path, &want),
-        Some(Meta { meta }) => {
-            let (seq, term) = (&meta["seq"], &meta["term"]);
-            cluster.put(&format!("{path}?if_seq_no={seq}&if_primary_term={term}"), &want)
-        }
-    }
-    .map(drop)
+    let path = format!("/_plugins/_sm/policies/{}{}", part(&object.id.name), replacing(have));
+    vec![if have.is_some() { put(path, &want) } else { post(path, &want) }]
 }
 
 #[cfg(test)]

@@ -1,25 +1,24 @@
 //! Component templates and index templates: their normal form, what they refer to, and what the server says of them without a write.
 
-#![expect(clippy::needless_pass_by_value, reason = "a row's write is given the body for good")]
-
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId};
-use common::engine::document::{Have, Held, Meta};
+use common::engine::document::{Have, Held, Making, Request};
 use common::files::{Object, Problem, Set};
-use common::net::http::{Call, parallel};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, declared, part};
-use crate::document::{list, object_of, only, strings, text, wanted};
+use crate::compose::compose;
+use crate::document::{Ask, list, object_of, only, strings, text, wanted};
 use crate::normal::{is_empty, template_body};
-use crate::overlap::{Claim, collisions};
+use crate::overlap::{Claim, collisions, overlap};
+use crate::simulate::simulate_each;
+use crate::step::{Limits, put_file};
 
 /// Reads all templates of a kind with one request.
-fn read(cluster: &Cluster, path: &str, name: &str, inner: &str, objects: &[Rc<Object>]) -> Result<Held, Failure> {
+fn read(cluster: &Cluster, path: &str, name: &str, inner: &str, ask: Ask<'_>) -> Result<Held, Failure> {
     let Some(body) = cluster.list(path)? else { return Ok(Held::new()) };
-    let wanted = wanted(objects);
+    let wanted = wanted(ask);
     let mut held = Held::new();
     for fields in list(&body, name)? {
         let name = text(&fields, "name");
@@ -30,15 +29,18 @@ fn read(cluster: &Cluster, path: &str, name: &str, inner: &str, objects: &[Rc<Ob
     Ok(held)
 }
 
-pub(crate) fn read_components(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    read(cluster, "/_component_template", "component_templates", "component_template", objects)
+pub(crate) fn read_components(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
+    read(cluster, "/_component_template", "component_templates", "component_template", ask)
 }
 
-pub(crate) fn read_index_templates(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    read(cluster, "/_index_template", "index_templates", "index_template", objects)
+pub(crate) fn read_index_templates(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
+    read(cluster, "/_index_template", "index_templates", "index_template", ask)
 }
 
 pub(crate) fn normal_component(body: &mut Value) {
+    for number in ["/version", "/priority"] {
+        crate::normal::each(body, number, &crate::normal::unquote);
+    }
     if let Some(template) = body.get_mut("template") {
         template_body(template);
     }
@@ -74,6 +76,11 @@ pub(crate) fn check_index_template(object: &Object, body: &Value, _: &Set) -> Ve
     if let Err(problems) = object_of(object, body) {
         return problems;
     }
+    let legacy = ["settings", "mappings", "aliases"].into_iter().find(|key| body.get(*key).is_some());
+    if let Some(key) = legacy {
+        let text = "is a legacy template's: put settings, mappings and aliases under template, and call order priority";
+        return vec![object.located(&format!("/{key}"), text)];
+    }
     if strings(&body["index_patterns"]).is_empty() {
         return vec![object.problem("", "index_patterns is missing: the indices that get this template")];
     }
@@ -84,26 +91,12 @@ pub(crate) fn needs(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
     declared(set, "component_templates", strings(&body["composed_of"]))
 }
 
-pub(crate) fn write_component(
-    cluster: &Cluster,
-    object: &Object,
-    want: Value,
-    _: Option<&Meta>,
-) -> Result<(), Failure> {
-    put(cluster, "/_component_template/", object, &want)
+pub(crate) fn step_component(making: &Making<'_, Limits>) -> Vec<Request> {
+    vec![put_file(making.rules.manager(&format!("/_component_template/{}", part(&making.object.id.name))))]
 }
 
-pub(crate) fn write_index_template(
-    cluster: &Cluster,
-    object: &Object,
-    want: Value,
-    _: Option<&Meta>,
-) -> Result<(), Failure> {
-    put(cluster, "/_index_template/", object, &want)
-}
-
-fn put(cluster: &Cluster, path: &str, object: &Object, want: &Value) -> Result<(), Failure> {
-    cluster.put(&format!("{path}{}{}", part(&object.id.name), cluster.bounded()), want).map(drop)
+pub(crate) fn step_index_template(making: &Making<'_, Limits>) -> Vec<Request> {
+    vec![put_file(making.rules.manager(&format!("/_index_template/{}", part(&making.object.id.name))))]
 }
 
 /// A template's patterns and priority; an absent priority counts as 0.
@@ -112,67 +105,106 @@ pub(crate) fn claim(name: &str, body: &Value) -> Claim {
     Claim { name: name.to_owned(), rules: vec![(priority, strings(&body["index_patterns"]))] }
 }
 
-/// Templates that declare a data stream are of that kind for good; a simulation under a pattern that nothing else has tells whether the
-/// body and its components fit together.
-fn simulate(cluster: &Cluster, todo: &[(&Object, Value)]) -> Vec<Problem> {
-    let client = &cluster.client;
-    let path = format!("/_index_template/_simulate{}", cluster.bounded());
-    let ask = |(object, body): &(&Object, Value)| {
-        let failure = client.send(&Call::post(&path, body.to_string()).reads()).err()?;
-        Some(object.problem("", format!("the server would refuse it: {}", failure.message)))
-    };
-    parallel(todo, 4, ask).into_iter().flatten().collect()
+/// Problems for those that a simulation refuses; the bodies are in the order of the objects.
+fn refused(cluster: &Cluster, objects: &[&Object], bodies: &[Value]) -> Vec<Problem> {
+    let answers = simulate_each(&cluster.client, bodies);
+    let refused = objects.iter().zip(answers).filter_map(|(object, answer)| {
+        let failure = answer.err()?.context("the server would refuse it");
+        Some(Problem::refused(&object.id, failure))
+    });
+    refused.collect()
 }
 
-const NOWHERE: &str = "os-init-pre-flight-of-a-template";
-
 pub(crate) fn preflight_components(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
-    let bodies: Vec<(&Object, Value)> = todo
-        .iter()
-        .map(|(object, body, _)| (*object, json!({"index_patterns": [NOWHERE], "template": body["template"]})))
-        .collect();
-    simulate(cluster, &bodies)
+    let objects: Vec<&Object> = todo.iter().map(|(object, ..)| *object).collect();
+    let bodies: Vec<Value> = todo.iter().map(|(_, body, _)| json!({"template": body["template"]})).collect();
+    refused(cluster, &objects, &bodies)
 }
 
 pub(crate) fn preflight_index_templates(
     cluster: &Cluster,
-    _: &Set,
+    set: &Set,
     todo: &[(&Object, Value, &Change)],
 ) -> Vec<Problem> {
-    let held = match held_claims(cluster) {
-        Ok(held) => held,
-        Err(failure) => return vec![Problem::of_file("index_templates", failure.message)],
-    };
+    look(cluster, set, todo).unwrap_or_else(|failure| match todo.first() {
+        Some((object, ..)) => vec![Problem::refused(&object.id, failure)],
+        None => Vec::new(),
+    })
+}
+
+fn look(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Result<Vec<Problem>, Failure> {
+    let held = held_claims(cluster)?;
     let writes: Vec<Claim> = todo.iter().map(|(object, body, _)| claim(&object.id.name, body)).collect();
     let object_of = |name: &str| todo.iter().find(|(object, ..)| object.id.name == name).map(|(object, ..)| *object);
     let mut problems: Vec<Problem> = collisions(held, &writes)
         .into_iter()
         .filter_map(|(name, why)| Some(object_of(&name)?.problem("/index_patterns", why)))
         .collect();
-    // Components that are still to be written cannot be simulated with; the server has all the others, or they are missing.
-    let components = match components(cluster) {
-        Ok(components) => components,
-        Err(failure) => return vec![Problem::of_file("index_templates", failure.message)],
-    };
-    let mut bodies = Vec::new();
+    let there = components(cluster)?;
+    let (mut objects, mut bodies) = (Vec::new(), Vec::new());
     for (object, body, _) in todo {
-        let all_there = strings(&body["composed_of"]).iter().all(|name| components.contains(name));
-        let missing: Vec<String> = strings(&body["composed_of"])
-            .into_iter()
-            .filter(|name| !components.contains(name) && !cluster.memory.borrow().components.contains(name))
-            .collect();
+        let composed = strings(&body["composed_of"]);
+        let is_missing = |name: &&String| !there.contains(*name) && set.get("component_templates", name).is_none();
+        let missing: Vec<&str> = composed.iter().filter(is_missing).map(String::as_str).collect();
         if !missing.is_empty() {
             let text =
                 format!("component templates that neither a file declares nor the server has: {}", missing.join(", "));
             problems.push(object.problem("/composed_of", text));
-        } else if all_there {
-            let mut body = body.clone();
-            body["index_patterns"] = json!([NOWHERE]);
-            bodies.push((*object, body));
+            continue;
+        }
+        objects.push(*object);
+        let mut simulated = body.clone();
+        // What a file declares may differ from what the server has by now.
+        if composed.iter().any(|name| set.get("component_templates", name).is_some()) {
+            simulated["template"] = compose(&parts(cluster, set, body)?);
+            simulated["composed_of"] = json!([]);
+        }
+        bodies.push(simulated);
+    }
+    problems.extend(refused(cluster, &objects, &bodies));
+    Ok(problems)
+}
+
+/// What a template is made of, in its order: the bodies of its components, declared or else on the server, then its own.
+fn parts(cluster: &Cluster, set: &Set, body: &Value) -> Result<Vec<Value>, Failure> {
+    let mut parts = Vec::new();
+    for name in strings(&body["composed_of"]) {
+        let part = match set.get("component_templates", &name) {
+            Some(object) => object.value()?,
+            None => cluster
+                .get(&format!("/_component_template/{}", part(&name)))?
+                .map(|answer| answer["component_templates"][0]["component_template"].clone())
+                .unwrap_or_default(),
+        };
+        parts.push(part["template"].clone());
+    }
+    parts.push(body["template"].clone());
+    Ok(parts)
+}
+
+/// What a new index of this name gets, part by part: of the templates that match, declared or on the server, the one of highest priority.
+pub(crate) fn beneath(cluster: &Cluster, set: &Set, index: &str) -> Result<Vec<Value>, Failure> {
+    let mut best: Option<(i64, Value)> = None;
+    let mut consider = |body: Value| {
+        let priority = body["priority"].as_i64().unwrap_or(0);
+        let matches = strings(&body["index_patterns"]).iter().any(|pattern| overlap(pattern, index));
+        if matches && best.as_ref().is_none_or(|(held, _)| *held <= priority) {
+            best = Some((priority, body));
+        }
+    };
+    let answer = cluster.get("/_index_template")?.unwrap_or_default();
+    for template in answer["index_templates"].as_array().into_iter().flatten() {
+        let declared = template["name"].as_str().is_some_and(|name| set.get("index_templates", name).is_some());
+        if !declared {
+            consider(template["index_template"].clone());
         }
     }
-    problems.extend(simulate(cluster, &bodies));
-    problems
+    for object in set.of("index_templates") {
+        let mut body = object.value()?;
+        normal_index_template(&mut body);
+        consider(body);
+    }
+    best.map_or(Ok(Vec::new()), |(_, body)| parts(cluster, set, &body))
 }
 
 fn held_claims(cluster: &Cluster) -> Result<Vec<Claim>, Failure> {

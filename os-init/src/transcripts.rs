@@ -178,7 +178,7 @@ fn an_index_as_read_satisfies_what_made_it() {
         };
         let shown = normalized("indices", of("GET")["answer"]["logs-000001"].clone());
         let sent = of("PUT")["body"].clone();
-        assert_eq!(crate::index::differences(&shown, &normalized("indices", sent)), []);
+        assert_eq!(crate::index::differences(&shown, &normalized("indices", sent), None), []);
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Class, Difference, Failure, ObjectId, Planned, Shown};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Documents, Have, Held, Meta, Request};
+use common::engine::document::{Documents, Have, Held, Making, Pair, Request, send_all};
 use common::engine::kind::{Asked, Exported, Kind};
 use common::files::{Object, Problem, Set};
 use common::net::http::Call;
@@ -17,9 +17,11 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, declared};
-use crate::document::{object_of, strings};
+use crate::document::strings;
+use crate::lockout::lockouts;
 use crate::normal::{drop_defaults, each, set};
 use crate::security;
+use crate::step::{Limits, body};
 
 /// The kind.
 pub(crate) const KIND: &str = "internal_users";
@@ -86,14 +88,31 @@ fn own_name(cluster: &Cluster) -> Option<String> {
     }
 }
 
-pub(crate) fn read(cluster: &Cluster, objects: &[Rc<Object>]) -> Result<Held, Failure> {
-    security::read(cluster, "internalusers", objects)
+/// Users, and of those that declare a password whether it lets them in.
+pub(crate) fn read(cluster: &Cluster, ask: &[Rc<Object>]) -> Result<Held, Failure> {
+    let mut held = security::read(cluster, "internalusers", ask)?;
+    for object in ask {
+        let Some(have) = held.get_mut(&object.id.name).filter(|have| have.locked.is_none()) else { continue };
+        if let Some(password) = object.value()?["password"].as_str() {
+            have.meta = match holds(cluster, &object.id.name, password) {
+                Ok(holds) => json!({"holds": holds}),
+                Err(why) => json!({"unknown": why}),
+            };
+        }
+    }
+    Ok(held)
 }
 
 /// A hash becomes its mark, which is what both sides can show.
 pub(crate) fn normal(body: &mut Value) {
     security::common(body);
     drop_defaults(body, &[("/hash", json!(""))]);
+    // Attributes are kept as strings.
+    each(body, "/attributes/*", &|value| {
+        if value.is_number() || value.is_boolean() {
+            *value = Value::String(value.to_string());
+        }
+    });
     mark(body);
     let sets = ["/backend_roles", "/opendistro_security_roles"];
     for pointer in sets {
@@ -120,48 +139,46 @@ fn print(hash: &str) -> String {
     digest.as_ref()[..12].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(crate) fn compare(cluster: &Cluster, object: &Object, have: &Value, want: &Value) -> Change {
-    let (mut have, mut want) = (have.clone(), want.clone());
+pub(crate) fn judge(pair: &Pair<'_, Limits>) -> Change {
+    let have = pair.have;
+    let (mut held, mut want) = (pair.held.clone(), pair.want.clone());
     let password = want.as_object_mut().and_then(|fields| fields.remove("password"));
     if password.is_some() || want.pointer(&format!("/attributes/{MARK}")).is_none() {
         // A mark that an earlier hash left says nothing about a password.
-        if let Some(attributes) = have.get_mut("attributes").and_then(Value::as_object_mut) {
+        if let Some(attributes) = held.get_mut("attributes").and_then(Value::as_object_mut) {
             attributes.remove(MARK);
         }
-        drop_defaults(&mut have, &[("/attributes", json!({}))]);
+        drop_defaults(&mut held, &[("/attributes", json!({}))]);
     }
-    let mut found: Vec<Difference> = diff(Writing::Replaces, &have, &want);
-    let mut notes = Vec::new();
-    if let Some(password) = password.as_ref().and_then(Value::as_str) {
-        match holds(cluster, &object.id.name, password) {
-            Ok(true) => {}
-            Ok(false) => found.push(Difference::new("/password", Shown::Masked, Shown::Masked)),
-            Err(failure) => {
-                notes.push(format!("the password could not be tried ({}), so it is set anew", failure.message));
-                found.push(Difference::new("/password", Shown::Masked, Shown::Masked));
-            }
-        }
+    let mut found: Vec<Difference> = diff(Writing::Replaces, &held, &want);
+    if have.meta["holds"] == false {
+        found.push(Difference::new("/password", Shown::Masked, Shown::Masked));
     }
-    Change { notes, ..Change::update(found) }
+    let change = Change::update(found);
+    match have.meta["unknown"].as_str() {
+        Some(why) => change.note(format!("password not verified: {why}")),
+        None => change,
+    }
 }
 
-/// Whether a user has this password already, found out by logging in.
-fn holds(cluster: &Cluster, name: &str, password: &str) -> Result<bool, Failure> {
+/// Whether a user has this password already, found out by logging in; an error says why that is not known.
+fn holds(cluster: &Cluster, name: &str, password: &str) -> Result<bool, String> {
     if *cluster.login.borrow() == Login::Basic(name.to_owned(), Secret::new(password)) {
         // This very run is logged in with it.
         return Ok(true);
     }
-    if let Some(known) = cluster.memory.borrow().logins.get(name) {
+    let mut memory = cluster.memory.borrow_mut();
+    if let Some(known) = memory.logins.get(name) {
         return Ok(*known);
     }
-    if cluster.memory.borrow().refused >= MOST_REFUSED {
-        return Ok(false);
+    // What this run has written is proven in any case: that log-in succeeds.
+    if memory.refused >= MOST_REFUSED && !memory.written.contains(name) {
+        return Err(format!(
+            "{MOST_REFUSED} log-ins were refused, and more may lock this address out; the next run goes on"
+        ));
     }
-    let lets_in = logs_in(cluster, name, password)?;
-    let mut memory = cluster.memory.borrow_mut();
-    if !lets_in {
-        memory.refused += 1;
-    }
+    let lets_in = logs_in(cluster, name, password).map_err(|failure| failure.message)?;
+    memory.refused += u32::from(!lets_in);
     memory.logins.insert(name.to_owned(), lets_in);
     Ok(lets_in)
 }
@@ -174,10 +191,7 @@ fn logs_in(cluster: &Cluster, name: &str, password: &str) -> Result<bool, Failur
 }
 
 pub(crate) fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
-    if let Err(problems) = object_of(object, body) {
-        return problems;
-    }
-    let mut problems = Vec::new();
+    let mut problems = security::check_user(object, body);
     if object.id.name.contains(':') {
         problems.push(object.problem("", "a user's name cannot have a colon in it"));
     }
@@ -191,11 +205,14 @@ pub(crate) fn needs(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
     declared(set, "roles", strings(&body["opendistro_security_roles"]))
 }
 
-pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut roles = Vec::new();
     for (object, body, change) in todo {
-        let secret = body["password"].is_string() || body["hash"].as_str().is_some_and(|hash| !hash.is_empty());
+        // The server makes the token of a service account itself.
+        let service = body.pointer("/attributes/service").is_some_and(|service| *service == "true" || *service == true);
+        let secret =
+            service || body["password"].is_string() || body["hash"].as_str().is_some_and(|hash| !hash.is_empty());
         if change.action == common::engine::change::Action::Create && !secret {
             problems.push(object.problem("", "the user does not exist yet, and a new one needs a password or a hash"));
         }
@@ -203,49 +220,53 @@ pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Ch
             roles.push((*object, "/opendistro_security_roles".to_owned(), role));
         }
     }
-    problems.extend(security::missing_roles(cluster, roles));
+    problems.extend(security::missing_roles(cluster, set, roles));
+    let objects: Vec<&Object> = todo.iter().map(|(object, ..)| *object).collect();
+    problems.extend(lockouts(cluster, set, &objects));
     problems
 }
 
-pub(crate) fn write(cluster: &Cluster, object: &Object, mut want: Value, have: Option<&Meta>) -> Result<(), Failure> {
-    let name = &object.id.name;
-    let password = want["password"].as_str().map(str::to_owned);
-    let known = cluster.memory.borrow().logins.get(name).copied();
+/// A password that holds already is not sent: the server keeps the one that it has.
+pub(crate) fn step(mut making: Making<'_, Limits>) -> Vec<Request> {
+    let (mut want, have) = (making.body.take(), making.have);
     if let Some(hash) = want["hash"].as_str().filter(|hash| !hash.is_empty()).map(str::to_owned) {
         mark(&mut want);
         want["hash"] = hash.into();
     }
-    let own = own_name(cluster).as_ref() == Some(name);
-    // Without a password the server keeps the one it has, which is the right one.
-    if have.is_some()
-        && (known == Some(true)
-            || password.as_ref().is_some_and(|password| own && holds(cluster, name, password).unwrap_or(false)))
+    // Nor is one that could not be tried: what is not known is not written.
+    if have.is_some_and(|have| have.meta["holds"] != false)
         && let Some(fields) = want.as_object_mut()
     {
         fields.remove("password");
     }
-    let sent = want.get("password").is_some();
-    let result = security::put(cluster, "internalusers", object, want);
-    let Some(password) = password.filter(|_| sent) else { return result };
+    security::write("internalusers", Making { body: want, ..making })
+}
+
+/// Writes a user; after its own account's the run goes on with the new password.
+pub(crate) fn send(cluster: &Cluster, object: &Object, step: &[Request]) -> Result<(), Failure> {
+    let name = &object.id.name;
+    let result = send_all(cluster, object, step);
+    let sent = step.first().and_then(|request| body(request)["password"].as_str().map(str::to_owned));
+    let Some(password) = sent else { return result };
+    {
+        let mut memory = cluster.memory.borrow_mut();
+        memory.logins.remove(name);
+        memory.written.insert(name.clone());
+    }
+    if own_name(cluster).as_ref() != Some(name) {
+        return result;
+    }
     let arrived = match &result {
         Ok(()) => true,
-        Err(failure) if failure.class == Class::Ambiguous && own => logs_in(cluster, name, &password).unwrap_or(false),
-        Err(_) => false,
+        Err(failure) => failure.class == Class::Ambiguous && logs_in(cluster, name, &password).unwrap_or(false),
     };
-    let mut memory = cluster.memory.borrow_mut();
-    if arrived && memory.refused >= MOST_REFUSED {
-        memory.logins.insert(name.clone(), true);
-    } else {
-        // The next read tries it again, which proves it.
-        memory.logins.remove(name);
+    if !arrived {
+        return result;
     }
-    if arrived && own {
-        let login = Login::Basic(name.clone(), Secret::new(password));
-        cluster.client.log_in_as(&login);
-        *cluster.login.borrow_mut() = login;
-        return Ok(());
-    }
-    result
+    let login = Login::Basic(name.clone(), Secret::new(password));
+    cluster.client.log_in_as(&login);
+    *cluster.login.borrow_mut() = login;
+    Ok(())
 }
 
 pub(crate) fn export(name: &str, mut body: Value, have: &Have) -> Option<(Value, Vec<String>)> {

@@ -3,7 +3,7 @@
 #   opensearch.sh fetch VARIANT...                       download and prepare (nothing when that is done)
 #   opensearch.sh start VARIANT PORTBASE DIR [KEY: VALUE...]  run a node in the foreground; the process becomes java itself
 #   opensearch.sh usable VARIANT                         exit 0 when a JDK for it is installed; else say what is missing
-# VARIANT: 2.19.4-security 3.4.0-security 2.19.6 3.8.0. NODES="2109 2209" (the port bases of all nodes) makes `start` one node of a
+# VARIANT: 2.19.4-security 3.4.0-security 3.4.0-knn 2.19.6 3.8.0. NODES="2109 2209" (the port bases of all nodes) makes `start` one node of a
 # cluster; HTTP_TLS=false gives the security variants plain HTTP. README.md has the ports and the users.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -16,10 +16,10 @@ command=${1:-}
 shift || usage
 
 use_variant() {
-  variant=$1 version=${1%-security}
+  variant=$1 version=${1%%-*} security='' knn=''
   case $variant in
     *-security) security=yes ;;
-    *) security= ;;
+    *-knn) knn=yes ;;
   esac
   # 2.19 is compiled for Java 11 and supported to 21, and is quickest on the oldest; 3.x is compiled for 21.
   case $version in
@@ -90,6 +90,12 @@ add_security() { # HOME WORK
   fi
 }
 
+# Vector search. Without its native library mappings work, and graphs are never built.
+add_knn() { # HOME WORK
+  artifact "$2" plugin opensearch-knn "$version.0"
+  unzip -q "$zip" -d "$1/plugins/opensearch-knn"
+}
+
 assemble() {
   local work=$home.part
   rm -rf "$work"
@@ -97,11 +103,13 @@ assemble() {
   artifact "$work" distribution.integ-test-zip opensearch "$version"
   unzip -q "$zip" -d "$work"
   local made=$work/opensearch-$version unused
+  # The plugin for vector search extends transport-grpc.
   mkdir -p "$made/plugins"
   rm -rf "$made/config" "$made/logs"
-  for unused in transport-grpc ingest-geoip opensearch-dashboards cache-common store-subdirectory; do rm -rf "$made/modules/$unused"; done
+  for unused in ${knn:-transport-grpc} ingest-geoip opensearch-dashboards cache-common store-subdirectory; do rm -rf "$made/modules/$unused"; done
   [ -d "$made/modules/ingest-common" ] || add_modules "$made" "$work"
   [ -z "$security" ] || add_security "$made" "$work"
+  [ -z "$knn" ] || add_knn "$made" "$work"
   mv "$made" "$home"
   rm -rf "$work"
 }

@@ -34,13 +34,15 @@ impl Request {
 
     /// Whether it may change something: any method but GET and HEAD, unless it is a POST to one of the servers' questions.
     pub fn writes(&self) -> bool {
-        const QUESTIONS: [&str; 9] = [
+        const QUESTIONS: [&str; 10] = [
             "/_search",
             "/_msearch",
             "/_mget",
             "/_count",
             "/_simulate",
             "/_explain",
+            // Whether a repository works.
+            "/_verify",
             "/_render/template",
             "/_validate/query",
             "/api/ds/query",

@@ -38,7 +38,9 @@ fn set(variant: Variant) -> BTreeMap<String, Value> {
     let mut files = bodies();
     match variant {
         // The mix that 3.4.0 with security is has no search pipelines.
-        Variant::Security3 | Variant::Core3 => files.retain(|path, _| !path.starts_with("search_pipelines")),
+        Variant::Security3 | Variant::Core3 | Variant::Knn3 => {
+            files.retain(|path, _| !path.starts_with("search_pipelines"));
+        }
         Variant::Security2 | Variant::Core2 => files.retain(|path, _| !path.ends_with("-3x.json")),
     }
     files

@@ -69,6 +69,158 @@ fn a_late_policy_is_attached_and_its_change_moves_only_its_own_indices() {
     }
 }
 
+/// `explain` answers 400 where nothing matches: nothing matches is nothing to attach, also beside an index of this very run.
+#[test]
+fn a_pattern_that_matches_nothing_yet_is_nothing_to_attach() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::of(variant).start();
+        let front = IsmFront::of(&node);
+        let mut files = vec![
+            ("ism_policies/keep.json", policy("1d")),
+            ("ism_attachments/keep.json", json!({"indices": ["clog-*"], "update": true})),
+        ];
+        let first = run(&front, &files);
+        first.expect_code(0);
+        run(&front, &files).expect_code(0);
+        assert_eq!(writes(&front), [""; 0]);
+        files.push(("indices/clog-1.json", json!({"settings": {"number_of_replicas": 0}})));
+        let later = run(&front, &files);
+        later.expect_code(0);
+        assert_eq!(front.policy_of("clog-1").as_deref(), Some("keep"), "{later}");
+        run(&front, &files).expect_code(0);
+        assert_eq!(writes(&front), [""; 0]);
+    }
+}
+
+/// Which version an index works by is read in every run: a move that an earlier run did not make is made by the next.
+#[test]
+fn an_index_on_an_old_version_is_moved_by_whichever_run_finds_it() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::of(variant).start();
+        let front = IsmFront::of(&node);
+        node.put("/old-1", &json!({"settings": {"number_of_replicas": 0}}));
+        let described = |text: &str| {
+            let mut body = policy("1d");
+            body["policy"]["description"] = json!(text);
+            body
+        };
+        let attachment = |update: bool| json!({"indices": ["old-*"], "update": update});
+        run(&front, &[("ism_policies/p.json", described("one")), ("ism_attachments/p.json", attachment(true))])
+            .expect_code(0);
+        front.run_jobs();
+        // Somebody else changes the policy, or a run that was cut between the two.
+        run(&front, &[("ism_policies/p.json", described("two"))]).expect_code(0);
+        run(&front, &[("ism_attachments/p.json", attachment(false))]).expect_code(0);
+        assert_eq!(writes(&front), [""; 0], "not without update");
+        let moving = run(&front, &[("ism_attachments/p.json", attachment(true))]);
+        moving.expect_code(0).expect_stderr("at the next ISM run");
+        assert_eq!(writes(&front), ["POST /_plugins/_ism/change_policy/old-1"]);
+        assert_eq!(front.description_of("old-1").as_deref(), Some("one"), "not yet");
+        front.run_jobs();
+        run(&front, &[("ism_attachments/p.json", attachment(true))]).expect_code(0);
+        assert_eq!(writes(&front), [""; 0], "the job has moved it");
+        assert_eq!(front.description_of("old-1").as_deref(), Some("two"));
+    }
+}
+
+/// Before the job's first run explain shows no version, but the policy that the index holds.
+#[test]
+fn before_the_first_job_the_held_policy_tells_the_version() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::of(variant).start();
+        let front = IsmFront::of(&node);
+        node.put("/new-1", &json!({"settings": {"number_of_replicas": 0}}));
+        let files = |age: &str| {
+            [
+                ("ism_policies/p.json", policy(age)),
+                ("ism_attachments/p.json", json!({"indices": ["new-*"], "update": true})),
+            ]
+        };
+        run(&front, &files("1d")).expect_code(0);
+        run(&front, &files("1d")).expect_code(0);
+        assert_eq!(writes(&front), [""; 0]);
+        let changed = run(&front, &files("2d"));
+        changed.expect_code(0);
+        assert_eq!(writes(&front).len(), 2, "{changed}");
+    }
+}
+
+#[test]
+fn a_data_stream_gets_its_policy_too() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::of(variant).start();
+        let front = IsmFront::of(&node);
+        node.put("/_index_template/met", &json!({"index_patterns": ["met-*"], "data_stream": {}, "priority": 5}));
+        node.put("/_data_stream/met-a", &json!({}));
+        node.put("/.met-dot", &json!({"settings": {"number_of_replicas": 0}}));
+        for indices in ["met-*", "met-a"] {
+            let files =
+                [("ism_policies/p.json", policy("1d")), ("ism_attachments/p.json", json!({"indices": [indices]}))];
+            run(&front, &files).expect_code(0);
+            run(&front, &files).expect_code(0);
+            assert_eq!(writes(&front), [""; 0]);
+            assert_eq!(front.policy_of(".ds-met-a-000001").as_deref(), Some("p"));
+            assert_eq!(front.policy_of(".met-dot"), None);
+        }
+    }
+}
+
+#[test]
+fn jobs_are_made_changed_and_left_to_their_progress() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::of(variant).start();
+        let front = IsmFront::of(&node);
+        let files = |description: &str, enabled: bool, group: &str| {
+            let schedule = json!({"interval": {"period": 1, "unit": "Hours"}});
+            [
+                ("indices/src.json", json!({"settings": {"number_of_replicas": 0}})),
+                (
+                    "rollups/r.json",
+                    json!({"rollup": {"description": description, "enabled": enabled, "schedule": schedule, "source_index": "src",
+                        "target_index": "rolled", "page_size": 10, "delay": 0, "dimensions": [{"date_histogram": {"source_field": "t", "fixed_interval": "1h"}}],
+                        "metrics": [{"source_field": "m", "metrics": [{"sum": {}}]}]}}),
+                ),
+                (
+                    "transforms/t.json",
+                    json!({"transform": {"description": description, "enabled": enabled, "schedule": schedule, "source_index": "src",
+                        "target_index": "turned", "page_size": 10, "groups": [{"terms": {"source_field": group}}], "aggregations": {}}}),
+                ),
+            ]
+        };
+        let unchanged = |body: &[(&str, Value)]| {
+            let run = run(&front, body);
+            run.expect_code(0);
+            assert_eq!(writes(&front), [""; 0], "{run}");
+        };
+        run(&front, &files("one", true, "k")).expect_code(0);
+        unchanged(&files("one", true, "k"));
+        let changed = run(&front, &files("two", true, "k"));
+        changed.expect_code(0);
+        assert_eq!(changed.count("updated"), 2, "{changed}");
+        unchanged(&files("two", true, "k"));
+        // A job that has come to its end is disabled by the plugin itself.
+        front.finish("r");
+        front.finish("t");
+        unchanged(&files("two", true, "k"));
+        let off = run(&front, &files("two", false, "k"));
+        off.expect_code(0);
+        unchanged(&files("two", false, "k"));
+        let fixed = run(&front, &files("two", false, "other"));
+        fixed.expect_code(1).expect_stderr("cannot be changed in place");
+        assert_eq!(fixed.field("exit_reason"), "drift");
+        assert_eq!(writes(&front), [""; 0]);
+    }
+}
+
+#[test]
+fn policies_and_jobs_share_their_names() {
+    let transform = json!({"transform": {"description": "d", "schedule": {"interval": {"period": 1, "unit": "Hours"}},
+        "source_index": "a", "target_index": "b", "page_size": 10, "groups": [{"terms": {"source_field": "k"}}], "aggregations": {}}});
+    let files = [("ism_policies/same.json", policy("1d")), ("transforms/same.json", transform)];
+    let run = Sandbox::new("os-init").config(&files).run(&["validate"]);
+    run.expect_code(1).expect_stderr("ism_policies has this name, too");
+}
+
 #[test]
 fn equal_policies_are_never_sent_again_whatever_get_adds() {
     let node = OpenSearch::shared(Variant::Core2);

@@ -365,3 +365,228 @@ fn what_the_server_drops_is_named() {
         sandbox.run(&[]).expect_code(1).expect_stderr("the server did not keep /template/aliases/l/index_routing");
     }
 }
+
+/// Somebody's catch-all template stands in nobody's way, and can be edited.
+#[test]
+fn a_catch_all_template_is_no_obstacle() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::of(variant).start();
+        let sandbox = sandbox(&node.url(), &[]);
+        for interval in ["5s", "10s"] {
+            let body = json!({"index_patterns": ["*"], "priority": 0, "template": {"settings": {"number_of_replicas": 0, "refresh_interval": interval}}});
+            sandbox.write("index_templates/default.json", body.to_string());
+            sandbox.run(&[]).expect_code(0);
+        }
+        sandbox.write(
+            "component_templates/late.json",
+            json!({"template": {"settings": {"number_of_shards": 1}}}).to_string(),
+        );
+        sandbox.run(&[]).expect_code(0);
+        // Not even one of the highest priority.
+        sandbox.remove("index_templates/default.json");
+        node.put(
+            "/_index_template/top",
+            &json!({"index_patterns": ["*"], "priority": 9_007_199_254_740_991_u64, "template": {}}),
+        );
+        sandbox.write(
+            "component_templates/later.json",
+            json!({"template": {"settings": {"number_of_shards": 1}}}).to_string(),
+        );
+        sandbox.run(&[]).expect_code(0);
+    }
+}
+
+/// The documented bootstrap: everything but the alias comes from the template.
+#[test]
+fn a_series_without_settings_goes_on_after_its_first_rollover() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        node.put(
+            "/_index_template/bare",
+            &json!({"index_patterns": ["bare-0*"], "priority": 3, "template": {"settings": {"number_of_replicas": 0}}}),
+        );
+        let proxy = HttpProxy::to(&node.url());
+        let sandbox = sandbox(&proxy.url(), &[]);
+        sandbox.write("indices/bare-000001.json", json!({"aliases": {"bare": {"is_write_index": true}}}).to_string());
+        sandbox.run(&[]).expect_code(0);
+        node.curl("POST", "/bare/_rollover", Some(&json!({})));
+        for gone in [false, true] {
+            if gone {
+                node.curl("DELETE", "/bare-000001", None);
+            }
+            proxy.clear();
+            let run = sandbox.run(&[]);
+            run.expect_code(0);
+            assert_eq!(proxy.writes(), [""; 0], "{run}");
+        }
+    }
+}
+
+#[test]
+fn what_can_change_does_beside_what_cannot() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        node.put(
+            "/half",
+            &json!({"settings": {"number_of_replicas": 0}, "mappings": {"properties": {"a": {"type": "keyword"}}}}),
+        );
+        let mut sandbox = sandbox(&node.url(), &[]);
+        let body =
+            json!({"mappings": {"properties": {"a": {"type": "text"}, "b": {"type": "long"}, "o.c": {"type": "ip"}}}});
+        sandbox.write("indices/half.json", body.to_string());
+        sandbox.set("ON_DRIFT", "warn");
+        let run = sandbox.run(&[]);
+        run.expect_code(0);
+        let fields = &node.get("/half")["half"]["mappings"]["properties"];
+        assert_eq!((&fields["a"]["type"], &fields["b"]["type"]), (&json!("keyword"), &json!("long")), "{run}");
+        assert_eq!(fields["o"]["properties"]["c"]["type"], "ip");
+        node.curl("DELETE", "/half", None);
+    }
+}
+
+/// A setting whose name another one's begins with is not sent along.
+#[test]
+fn a_setting_is_not_its_namesakes_beginning() {
+    for variant in Variant::usable(&[Variant::Knn3]) {
+        let node = OpenSearch::of(variant).start();
+        let proxy = HttpProxy::to(&node.url());
+        let sandbox = sandbox(&proxy.url(), &[]);
+        for search in [100, 200] {
+            let body = json!({"settings": {"number_of_replicas": 0, "index.knn": true, "index.knn.algo_param.ef_search": search}});
+            sandbox.write("indices/vectors.json", body.to_string());
+            sandbox.run(&[]).expect_code(0);
+        }
+        assert_eq!(proxy.writes().len(), 2);
+    }
+}
+
+#[test]
+fn an_alias_leaves_an_index_by_null() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        for index in ["swap-v1", "swap-v2"] {
+            node.put(&format!("/{index}"), &json!({"settings": {"number_of_replicas": 0}}));
+        }
+        let proxy = HttpProxy::to(&node.url());
+        let sandbox = sandbox(&proxy.url(), &[]);
+        sandbox.write("aliases/swapped.json", json!({"indices": {"swap-v1": {"is_write_index": true}}}).to_string());
+        sandbox.run(&[]).expect_code(0);
+        let swap = json!({"indices": {"swap-v1": null, "swap-v2": {"is_write_index": true}, "swap-v0": null}});
+        sandbox.write("aliases/swapped.json", swap.to_string());
+        proxy.clear();
+        let run = sandbox.run(&[]);
+        run.expect_code(0);
+        assert_eq!(proxy.writes().len(), 1, "one atomic request: {run}");
+        let answer = node.get("/_alias/swapped");
+        assert_eq!(answer.as_object().map(|found| found.keys().collect::<Vec<_>>()), Some(vec![&"swap-v2".to_owned()]));
+        proxy.clear();
+        sandbox.run(&[]).expect_code(0);
+        assert_eq!(proxy.writes(), [""; 0]);
+        for index in ["swap-v1", "swap-v2"] {
+            node.curl("DELETE", &format!("/{index}"), None);
+        }
+    }
+}
+
+/// On a fresh cluster nothing is there yet that the server could compose with.
+#[test]
+fn nothing_is_written_where_new_parts_do_not_fit_together() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        let proxy = HttpProxy::to(&node.url());
+        let component = |field: Value| json!({"template": {"mappings": {"properties": {"a": field}}}});
+        let cases = [
+            vec![
+                ("component_templates/fit-one.json", component(json!({"type": "keyword"}))),
+                ("component_templates/fit-two.json", component(json!({"properties": {"b": {"type": "long"}}}))),
+                (
+                    "index_templates/fit.json",
+                    json!({"index_patterns": ["fit-*"], "priority": 71, "composed_of": ["fit-one", "fit-two"]}),
+                ),
+            ],
+            vec![("indices/fit-codec.json", json!({"settings": {"codec": "nope"}}))],
+            vec![("indices/fit-type.json", json!({"mappings": {"properties": {"a": {"type": "nope"}}}}))],
+            vec![(
+                "indices/fit-analyzer.json",
+                json!({"mappings": {"properties": {"a": {"type": "text", "analyzer": "mine"}}}}),
+            )],
+            vec![("scripts/fit.json", json!({"script": {"lang": "mustache", "source": "{\"query\": {{#a}} }"}}))],
+        ];
+        for files in cases {
+            let sandbox = sandbox(&proxy.url(), &[]);
+            for (path, body) in &files {
+                sandbox.write(path, body.to_string());
+            }
+            proxy.clear();
+            let run = sandbox.run(&[]);
+            run.expect_code(1).expect_stderr("the server would refuse it");
+            assert_eq!(proxy.writes(), [""; 0], "{run}");
+        }
+        // What a template brings along is there for the index.
+        let sandbox = sandbox(&proxy.url(), &[]);
+        let analysis = json!({"analyzer": {"mine": {"type": "custom", "tokenizer": "standard"}}});
+        sandbox.write(
+            "index_templates/fit-brings.json",
+            json!({"index_patterns": ["fit-brought*"], "priority": 72, "template": {"settings": {"number_of_replicas": 0, "analysis": analysis}}}).to_string(),
+        );
+        sandbox.write(
+            "indices/fit-brought.json",
+            json!({"mappings": {"properties": {"a": {"type": "text", "analyzer": "mine"}}}}).to_string(),
+        );
+        sandbox.run(&[]).expect_code(0);
+        proxy.clear();
+        sandbox.run(&[]).expect_code(0);
+        assert_eq!(proxy.writes(), [""; 0]);
+        node.curl("DELETE", "/fit-brought", None);
+    }
+}
+
+#[test]
+fn a_pipeline_that_names_nobodys_pipeline_is_warned_about() {
+    let node = OpenSearch::shared(Variant::Core2);
+    let mut sandbox = sandbox(&node.url(), &[]);
+    let body =
+        json!({"processors": [{"set": {"field": "a", "value": 1, "on_failure": [{"pipeline": {"name": "nobodys"}}]}}]});
+    sandbox.write("ingest_pipelines/caller.json", body.to_string());
+    sandbox.set("STRICT", "true");
+    sandbox.run(&[]).expect_code(1).expect_stderr("nobodys, which neither a file declares nor the server has");
+    sandbox.write("ingest_pipelines/nobodys.json", json!({"processors": []}).to_string());
+    sandbox.run(&[]).expect_code(0);
+}
+
+/// A repository that the nodes cannot use fails every run, not only the one that registers it.
+#[test]
+fn a_repository_that_does_not_work_is_never_unchanged() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        let sandbox = sandbox(&node.url(), &[]);
+        // Its name is no reason to take another error for this one.
+        let body = |read_only: bool| json!({"type": "fs", "settings": {"location": "verified", "readonly": read_only}});
+        sandbox.write("snapshot_repositories/verified-backups.json", body(false).to_string());
+        sandbox.run(&[]).expect_code(0);
+        sandbox.run(&[]).expect_code(0);
+        let place = node.repository("verified");
+        std::fs::remove_dir_all(&place).expect("the node has made it");
+        std::fs::write(&place, "in the way").expect("the folder can be written");
+        for _ in 0..2 {
+            let broken = sandbox.run(&[]);
+            broken.expect_code(1).expect_stderr("verified-backups");
+            assert_eq!(broken.count("failed"), 1, "{broken}");
+        }
+        sandbox.run(&["plan"]).expect_code(2);
+        std::fs::remove_file(&place).expect("it is ours");
+        sandbox.run(&[]).expect_code(0);
+        sandbox.run(&["plan"]).expect_code(0);
+        node.curl("DELETE", "/_snapshot/verified-backups", None);
+    }
+}
+
+#[test]
+fn a_hidden_index_is_exported() {
+    let node = OpenSearch::of(Variant::Core2).start();
+    node.put("/hidden-one", &json!({"settings": {"index.hidden": true, "number_of_replicas": 0}}));
+    let sandbox = sandbox(&node.url(), &[]);
+    let out = sandbox.path("out");
+    sandbox.run(&["export", &out.display().to_string(), "--kind", "indices"]).expect_code(0);
+    assert!(out.join("indices/hidden-one.json").is_file());
+}

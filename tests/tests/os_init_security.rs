@@ -143,3 +143,101 @@ fn certificates_are_checked_and_log_in() {
         assert_eq!(run.field("exit_reason"), "auth", "{run}");
     }
 }
+
+/// Who takes the last way to its own rights locks everybody out.
+#[test]
+fn a_run_does_not_lock_itself_out() {
+    for variant in Variant::usable(&SECURED) {
+        let node = OpenSearch::of(variant).plain_http().start();
+        let proxy = HttpProxy::to(&node.url());
+        let mapping = |body: Value| sandbox(&proxy.url(), &[("roles_mapping/all_access.json", body)]);
+        let locked = mapping(json!({"backend_roles": ["cn=ops"]}));
+        for command in ["plan", "apply"] {
+            locked.run(&[command]).expect_code(if command == "plan" { 2 } else { 1 });
+        }
+        locked.run(&[]).expect_stderr("would take the role all_access from admin, the user of this run");
+        assert_eq!(proxy.writes(), [""; 0]);
+        mapping(json!({"backend_roles": ["cn=ops"], "users": ["admin"]})).run(&[]).expect_code(0);
+        mapping(json!({"backend_roles": ["cn=ops", "admin"]})).run(&[]).expect_code(0);
+        // The same by the run's own user.
+        node.put(
+            "/_plugins/_security/api/internalusers/deploy",
+            &json!({"password": "First-Secret-of-22!", "backend_roles": ["admin"]}),
+        );
+        let body = json!({"password": "First-Secret-of-22!", "backend_roles": ["nobody"]});
+        let mut own = sandbox(&proxy.url(), &[("internal_users/deploy.json", body)]);
+        own.set("OPENSEARCH_USERNAME", "deploy");
+        own.set("OPENSEARCH_PASSWORD", "First-Secret-of-22!");
+        proxy.clear();
+        own.run(&[]).expect_code(1).expect_stderr("would take the role all_access from deploy");
+        assert_eq!(proxy.writes(), [""; 0]);
+    }
+}
+
+/// What only the server's machinery would complain about, in the middle of applying, is known from the files.
+#[test]
+fn shapes_are_checked_without_a_server() {
+    let cases = [
+        ("roles/a.json", json!({"index_permissions": [{"index_patterns": "movies*"}]}), "must be a list of strings"),
+        (
+            "roles/a.json",
+            json!({"index_permissions": [{"index_patterns": ["a"], "dls": {"term": {}}}]}),
+            "must be a string",
+        ),
+        (
+            "roles/a.json",
+            json!({"cluster_permissions": ["x"], "reserved": true}),
+            "only the administrator's certificate",
+        ),
+        ("roles/a.json", json!({"cluster_permission": []}), "did you mean cluster_permissions?"),
+        ("roles_mapping/a.json", json!({"users": "x"}), "must be a list of strings"),
+        ("internal_users/a.json", json!({"password": "x-y-z-1", "attributes": ["n"]}), "must be an object of strings"),
+        (
+            "sm_policies/a.json",
+            json!({"creation": {"schedule": {"cron": {"expression": "0 8 * * *"}}}, "snapshot_config": {"repository": "r"}}),
+            "timezone is missing",
+        ),
+        (
+            "sm_policies/a.json",
+            json!({"creation": {"schedule": {"interval": {"period": 1}}}, "snapshot_config": {"repository": "r"}}),
+            "takes a cron schedule alone",
+        ),
+        ("snapshot_repositories/a.json", json!({"type": "fs", "settings": "oops"}), "must be an object"),
+        (
+            "ism_policies/a.json",
+            json!({"policy": {"policy_id": "b", "default_state": "s", "states": [{"name": "s"}]}}),
+            "is not the file's name",
+        ),
+        (
+            "index_templates/a.json",
+            json!({"index_patterns": ["a-*"], "settings": {"number_of_shards": 1}}),
+            "put settings, mappings and aliases under template",
+        ),
+    ];
+    for (path, body, words) in cases {
+        let run = Sandbox::new("os-init").config(&[(path, body)]).run(&["validate"]);
+        run.expect_code(1).expect_stderr(words);
+    }
+}
+
+/// A check that could not be made is a note: no write, and nothing is said to be equal that is not known to be.
+#[test]
+fn a_password_that_could_not_be_tried_is_not_written() {
+    use kit::proxy::http::Verdict;
+    let node = OpenSearch::of(Variant::Security2).plain_http().start();
+    let proxy = HttpProxy::to(&node.url());
+    let files = [("internal_users/one.json", json!({"password": "Granite-Otter-91-x!"}))];
+    let mut sandbox = sandbox(&proxy.url(), &files);
+    sandbox.set("MAX_RETRIES", "1");
+    sandbox.run(&[]).expect_code(0);
+    proxy.clear();
+    proxy.rule(|request, _| match request.path() {
+        "/_plugins/_security/authinfo" => Verdict::Answer(kit::http1::Response::json(503, &json!({"status": 503}))),
+        _ => Verdict::Pass,
+    });
+    let plan = sandbox.run(&["plan"]);
+    plan.expect_code(0);
+    assert!(plan.stdout.contains("password not verified"), "{plan}");
+    sandbox.run(&[]).expect_code(0);
+    assert_eq!(proxy.writes(), [""; 0]);
+}

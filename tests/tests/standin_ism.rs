@@ -3,20 +3,34 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::time::Duration;
 
 use kit::ism::IsmFront;
 use kit::servers::opensearch::{OpenSearch, Variant};
 use serde_json::Value;
 
 /// Fields whose values are this run's own. The place of a parsing error depends on blanks in the body, which were not recorded.
-const OWN: [&str; 8] =
-    ["last_updated_time", "enabled_time", "start_time", "index_uuid", "_seq_no", "line", "col", "enabled_at"];
+/// So does the schema's number, which moved between two recordings of one version.
+const OWN: [&str; 12] = [
+    "last_updated_time",
+    "start_time",
+    "updated_at",
+    "enabled_time",
+    "index_uuid",
+    "_seq_no",
+    "line",
+    "col",
+    "enabled_at",
+    "index_creation_date",
+    "policy_seq_no",
+    "schema_version",
+];
 
 fn without_own(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let kept = fields.iter().filter(|(key, _)| !OWN.contains(&key.as_str()));
-            kept.map(|(key, value)| (key.clone(), without_own(value))).collect()
+            let own = |key: &str, value: &Value| if OWN.contains(&key) { Value::Null } else { without_own(value) };
+            fields.iter().map(|(key, value)| (key.clone(), own(key, value))).collect()
         }
         Value::Array(items) => items.iter().map(without_own).collect(),
         Value::String(text) if text.contains("seqNo [") => Value::String(without_numbers(text)),
@@ -53,7 +67,7 @@ fn ask(front: &IsmFront, method: &str, path: &str, body: Option<&Value>) -> (u16
     (status.parse().expect("a status is a number"), serde_json::from_str(answer).unwrap_or_default())
 }
 
-fn replay(variant: Variant, transcript: &str) {
+fn replay(variant: Variant, transcript: &str, least: usize) {
     let node = OpenSearch::of(variant).start();
     let front = IsmFront::of(&node);
     let recorded: Value = serde_json::from_str(transcript).expect("the transcript is JSON");
@@ -62,8 +76,9 @@ fn replay(variant: Variant, transcript: &str) {
     for exchange in recorded.as_array().expect("the transcript is a list") {
         let (method, path) =
             (exchange["method"].as_str().expect("a method"), exchange["path"].as_str().expect("a path"));
-        let ours = path.starts_with("/_plugins/_ism") || path.starts_with("/_plugins/_sm");
-        let other = method == "PUT" && matches!(path, "/a-1" | "/z-1");
+        let ours =
+            ["_ism", "_sm", "_transform", "_rollup"].iter().any(|api| path.starts_with(&format!("/_plugins/{api}")));
+        let other = matches!(path, "/a-1" | "/z-1" | "/vv-1" | "/_index_template/met" | "/_data_stream/met-a");
         if !ours && !other {
             continue;
         }
@@ -76,25 +91,35 @@ fn replay(variant: Variant, transcript: &str) {
             }
             None => path.to_owned(),
         };
+        let remark = exchange["note"].as_str().unwrap_or_default();
+        if remark.contains("the next run of the job") {
+            front.run_jobs();
+        }
+        if remark.contains("a second later") {
+            let shown = || without_own(&ask(&front, method, &path, None).1) == without_own(&exchange["answer"]);
+            kit::eventually(Duration::from_secs(5), shown);
+        }
         let (status, answer) = ask(&front, method, &path, exchange.get("body"));
-        let told = format!("{} {method} {path} {}", variant.name(), exchange["note"].as_str().unwrap_or_default());
+        let told = format!("{} {method} {path} {remark}", variant.name());
         assert_eq!(u64::from(status), exchange["status"].as_u64().expect("a status"), "{told}: {answer}");
         assert_eq!(without_own(&answer), without_own(&exchange["answer"]), "{told}");
         if let (Some(theirs), Some(ours)) = (exchange["answer"]["_seq_no"].as_u64(), answer["_seq_no"].as_u64()) {
             sequences.insert(theirs, ours);
         }
     }
-    assert!(asked > 130, "the transcript holds {asked} questions for ISM and SM");
+    assert!(asked >= least, "the transcript holds {asked} questions for ISM and SM");
 }
 
 #[test]
 fn it_answers_as_2_19_does() {
-    replay(Variant::Core2, include_str!("../transcripts/opensearch-2.19.4.json"));
+    replay(Variant::Core2, include_str!("../transcripts/opensearch-2.19.4.json"), 131);
+    replay(Variant::Core2, include_str!("../transcripts/opensearch-2.19.4-second.json"), 60);
 }
 
 #[test]
 fn it_answers_as_3_4_does() {
     for variant in Variant::usable(&[Variant::Core3]) {
-        replay(variant, include_str!("../transcripts/opensearch-3.4.0.json"));
+        replay(variant, include_str!("../transcripts/opensearch-3.4.0.json"), 131);
+        replay(variant, include_str!("../transcripts/opensearch-3.4.0-second.json"), 60);
     }
 }

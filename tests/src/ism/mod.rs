@@ -1,7 +1,9 @@
-//! A stand-in for OpenSearch's index-management plugin, which no package registry carries: a front that answers `/_plugins/_ism` and
-//! `/_plugins/_sm` as recorded answers of 2.19.4 and 3.4.0 do, and passes everything else to a real node. It keeps policies and says which
-//! index has which; it runs none of them, attaches nothing by `ism_template`, and asks nobody for credentials on its own paths.
+//! A stand-in for OpenSearch's index-management plugin, which no package registry carries: a front that answers `/_plugins/_ism`,
+//! `/_plugins/_sm`, `/_plugins/_transform` and `/_plugins/_rollup` as recorded answers of 2.19.4 and 3.4.0 do, and passes everything else to
+//! a real node. It keeps policies and jobs and says which index has which policy; it runs none of them unless told ([`IsmFront::run_jobs`]),
+//! attaches nothing by `ism_template`, and asks nobody for credentials on its own paths.
 
+mod job;
 mod policy;
 mod snapshot;
 
@@ -40,6 +42,9 @@ impl Release {
     }
 }
 
+/// What the plugin answers, below `/_plugins/`.
+const OURS: [&str; 4] = ["_ism/", "_sm/", "_transform", "_rollup/"];
+
 /// How long an attachment takes to be shown: the plugin reads it back from an index that is refreshed once a second.
 const SHOWN_AFTER: Duration = Duration::from_millis(600);
 
@@ -58,7 +63,7 @@ impl IsmFront {
         let state = Arc::new(Mutex::new(State::new(release)));
         let shared = Arc::clone(&state);
         proxy.rule(move |request, _| match request.path().strip_prefix("/_plugins/") {
-            Some(path) if path.starts_with("_ism/") || path.starts_with("_sm/") => {
+            Some(path) if OURS.iter().any(|ours| path.starts_with(ours)) => {
                 let indices = |pattern: &str| indices(node, request, pattern);
                 let (status, body) = lock(&shared).answer(request, path, &indices);
                 Verdict::Answer(Response::json(status, &body))
@@ -99,7 +104,22 @@ impl IsmFront {
 
     /// The policy of an index, whether it is shown already or not.
     pub fn policy_of(&self, index: &str) -> Option<String> {
-        lock(&self.state).attached.get(index).map(|(policy, _)| policy.clone())
+        lock(&self.state).attached.get(index).map(|managed| managed.policy.clone())
+    }
+
+    /// The description of the policy that an index works by: that of the version it holds, whatever the policy says by now.
+    pub fn description_of(&self, index: &str) -> Option<String> {
+        lock(&self.state).attached.get(index)?.held.body["description"].as_str().map(str::to_owned)
+    }
+
+    /// Does what the plugin's job does every few minutes: what waits to be changed is changed, and each index says which version it holds.
+    pub fn run_jobs(&self) {
+        lock(&self.state).run_jobs();
+    }
+
+    /// A transform or rollup has come to its end by itself: the plugin disables it and notes its progress.
+    pub fn finish(&self, job: &str) {
+        lock(&self.state).finish(job);
     }
 
     /// A policy's sequence number, which moves with each write.
@@ -116,9 +136,22 @@ struct Stored {
     body: Value,
 }
 
+/// An index that a policy manages.
+#[derive(Clone, Debug)]
+struct Managed {
+    policy: String,
+    since: Instant,
+    /// The version of the policy that the index holds.
+    held: Stored,
+    /// The policy that it is to change to when its job runs next.
+    next: Option<String>,
+    /// Whether its job has run, from when on explain shows the version.
+    ran: bool,
+}
+
 /// Status and body.
 type Answer = (u16, Value);
-/// Name and uuid of the indices that a pattern matches; `None` when a plain name is not there.
+/// Name and uuid of the indices that patterns match; `None` when they name only what is not there.
 type Indices<'i> = &'i dyn Fn(&str) -> Option<Vec<(String, String)>>;
 
 #[derive(Debug)]
@@ -127,13 +160,21 @@ struct State {
     seq: u64,
     policies: BTreeMap<String, Stored>,
     snapshots: BTreeMap<String, Stored>,
-    /// Each managed index: its policy, and since when.
-    attached: BTreeMap<String, (String, Instant)>,
+    /// Transforms and rollups, which share one space of names with the policies.
+    jobs: BTreeMap<String, (job::Flavor, Stored)>,
+    attached: BTreeMap<String, Managed>,
 }
 
 impl State {
     fn new(release: Release) -> Self {
-        Self { release, seq: 0, policies: BTreeMap::new(), snapshots: BTreeMap::new(), attached: BTreeMap::new() }
+        Self {
+            release,
+            seq: 0,
+            policies: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            attached: BTreeMap::new(),
+        }
     }
 
     fn bump(&mut self, policy: &str) {
@@ -172,8 +213,10 @@ impl State {
             },
             ("POST", path) if path.starts_with("_ism/add/") => self.add(&name, &body, indices),
             ("POST", path) if path.starts_with("_ism/change_policy/") => self.change(&name, &body, indices),
-            ("GET", path) if path.starts_with("_ism/explain/") => self.explain(&name, indices),
-            _ => no_route(request),
+            ("GET", path) if path.starts_with("_ism/explain/") => {
+                self.explain(&name, parameter(request, "show_policy") == Some("true"), indices)
+            }
+            _ => self.answer_job(request, path, &body),
         }
     }
 
@@ -209,7 +252,7 @@ impl State {
         if let Some(answer) = self.overlap(name, &body) {
             return answer;
         }
-        let held = self.policies.get(name).map(|stored| (stored.seq, stored.version));
+        let held = self.held(name);
         if let Err(answer) = unchanged(name, request, held) {
             return answer;
         }
@@ -221,6 +264,12 @@ impl State {
             status,
             json!({"_id": name, "_version": version, "_primary_term": 1, "_seq_no": seq, "policy": {"policy": body}}),
         )
+    }
+
+    /// Sequence number and version of the document of this name: policies, transforms and rollups are kept in one index.
+    fn held(&self, name: &str) -> Option<(u64, u64)> {
+        let stored = self.policies.get(name).or_else(|| self.jobs.get(name).map(|(_, stored)| stored))?;
+        Some((stored.seq, stored.version))
     }
 
     fn delete(&mut self, name: &str) -> Answer {
@@ -256,9 +305,9 @@ impl State {
 
     fn add(&mut self, pattern: &str, body: &Value, indices: Indices<'_>) -> Answer {
         let policy = body["policy_id"].as_str().unwrap_or_default().to_owned();
-        if !self.policies.contains_key(&policy) {
+        let Some(held) = self.policies.get(&policy).cloned() else {
             return (404, error(404, "status_exception", &format!("Could not find policy={policy}")));
-        }
+        };
         let Some(found) = indices(pattern) else { return missing_index(pattern) };
         let mut failed = Vec::new();
         let mut updated = 0;
@@ -269,7 +318,8 @@ impl State {
                     failed.push(json!({"index_name": taken.key(), "index_uuid": uuid, "reason": reason}));
                 }
                 Entry::Vacant(free) => {
-                    free.insert((policy.clone(), Instant::now()));
+                    let since = Instant::now();
+                    free.insert(Managed { policy: policy.clone(), since, held: held.clone(), next: None, ran: false });
                     self.next();
                     updated += 1;
                 }
@@ -287,8 +337,8 @@ impl State {
         let mut failed = Vec::new();
         let mut updated = 0;
         for (index, uuid) in found {
-            if let Some((held, _)) = self.attached.get_mut(&index) {
-                held.clone_from(&policy);
+            if let Some(managed) = self.attached.get_mut(&index) {
+                managed.next = Some(policy.clone());
                 updated += 1;
             } else {
                 let reason = "This index is not being managed";
@@ -298,36 +348,70 @@ impl State {
         (200, json!({"updated_indices": updated, "failures": !failed.is_empty(), "failed_indices": failed}))
     }
 
-    fn explain(&self, pattern: &str, indices: Indices<'_>) -> Answer {
+    fn run_jobs(&mut self) {
+        for managed in self.attached.values_mut() {
+            if let Some(policy) = managed.next.take()
+                && let Some(stored) = self.policies.get(&policy)
+            {
+                managed.held = stored.clone();
+                managed.policy = policy;
+            }
+            managed.ran = true;
+        }
+    }
+
+    fn explain(&self, pattern: &str, show_policy: bool, indices: Indices<'_>) -> Answer {
         match indices(pattern) {
-            Some(found) => (200, self.explained(found.into_iter().map(|(index, _)| index))),
-            None => missing_index(pattern),
+            Some(found) if !found.is_empty() => {
+                (200, self.explained(found.into_iter().map(|(index, _)| index), show_policy))
+            }
+            // The plugin asks for the documents of no index, which a request must not.
+            _ => {
+                let reason = "Validation Failed: 1: no documents to get;";
+                (400, error(400, "action_request_validation_exception", reason))
+            }
         }
     }
 
     fn explain_all(&self) -> Answer {
-        (200, self.explained(self.attached.keys().cloned()))
+        (200, self.explained(self.attached.keys().cloned(), false))
     }
 
-    fn explained(&self, indices: impl Iterator<Item = String>) -> Value {
+    fn explained(&self, indices: impl Iterator<Item = String>, show_policy: bool) -> Value {
         let mut answer = Map::new();
-        let mut managed = 0;
+        let mut count = 0;
         for index in indices {
-            let shown = self.attached.get(&index).filter(|(_, since)| since.elapsed() >= SHOWN_AFTER);
-            let policy = shown.map(|(policy, _)| policy.clone());
-            managed += usize::from(policy.is_some());
+            let shown = self.attached.get(&index).filter(|managed| managed.since.elapsed() >= SHOWN_AFTER);
+            let policy = shown.map(|managed| managed.policy.clone());
+            count += usize::from(policy.is_some());
             let mut entry = json!({
                 "index.plugins.index_state_management.policy_id": policy,
                 "index.opendistro.index_state_management.policy_id": policy,
                 "enabled": policy.as_ref().map(|_| true),
             });
-            if let Some(policy) = policy {
-                entry["policy_id"] = policy.into();
+            if let Some(managed) = shown {
+                entry["policy_id"] = managed.policy.as_str().into();
                 entry["index"] = index.as_str().into();
+                entry["index_uuid"] = "AAAAAAAAAAAAAAAAAAAAAA".into();
+                if managed.ran {
+                    entry["policy_seq_no"] = managed.held.seq.into();
+                    entry["policy_primary_term"] = 1.into();
+                    entry["index_creation_date"] = now().into();
+                    // A policy without a transition is done at once; 3.4 then ends its job.
+                    if !managed.held.body.to_string().contains("state_name") {
+                        entry["policy_completed"] = true.into();
+                        entry["enabled"] = (self.release == Release::V2).into();
+                    }
+                }
+                if show_policy {
+                    let mut body = managed.held.body.clone();
+                    body["schema_version"] = self.release.schema().into();
+                    entry["policy"] = body;
+                }
             }
             answer.insert(index, entry);
         }
-        answer.insert("total_managed_indices".into(), managed.into());
+        answer.insert("total_managed_indices".into(), count.into());
         Value::Object(answer)
     }
 }
@@ -396,8 +480,19 @@ fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Asks the real node, with the client's own credentials.
-fn indices(node: SocketAddr, request: &Request, pattern: &str) -> Option<Vec<(String, String)>> {
+/// Asks the real node, with the client's own credentials, for what each of the patterns matches.
+fn indices(node: SocketAddr, request: &Request, patterns: &str) -> Option<Vec<(String, String)>> {
+    let mut found: Option<Vec<(String, String)>> = None;
+    for pattern in patterns.split(',') {
+        if let Some(more) = matching(node, request, pattern) {
+            found.get_or_insert_default().extend(more);
+        }
+    }
+    found
+}
+
+/// What one pattern matches; `None` when it is a plain name that is not there.
+fn matching(node: SocketAddr, request: &Request, pattern: &str) -> Option<Vec<(String, String)>> {
     let pattern = percent_encoding::utf8_percent_encode(pattern, percent_encoding::NON_ALPHANUMERIC);
     let mut message =
         format!("GET /_cat/indices/{pattern}?format=json&h=index,uuid&s=index HTTP/1.1\r\nhost: {node}\r\n");

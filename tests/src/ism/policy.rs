@@ -16,7 +16,7 @@ const KNOWN: [&str; 10] = [
     "seq_no",
 ];
 
-use super::{Answer, Release, error, now};
+use super::{Answer, Release, error, job, now};
 
 /// The policy as GET shows it, but for the schema's number.
 pub(super) fn stored(name: &str, body: &Value, release: Release) -> Result<Value, Answer> {
@@ -86,6 +86,9 @@ fn state(given: &Value, release: Release) -> Result<Value, Answer> {
     for transition in &mut transitions {
         if let Some(conditions) = transition.get_mut("conditions").and_then(Value::as_object_mut) {
             sizes(conditions)?;
+            if let Some(Value::String(age)) = conditions.get_mut("min_index_age") {
+                *age = age.to_lowercase();
+            }
         }
     }
     Ok(json!({"name": given["name"], "actions": actions, "transitions": transitions}))
@@ -181,6 +184,9 @@ fn fill(kind: &str, fields: &mut Map<String, Value>) {
                 default(key, json!({}));
             }
             default("wait_for", json!(false));
+            if let Some(wait) = fields.get("wait_for").and_then(Value::as_str).map(|text| text == "true") {
+                fields.insert("wait_for".into(), wait.into());
+            }
         }
         "shrink" => {
             default("switch_aliases", json!(false));
@@ -193,11 +199,22 @@ fn fill(kind: &str, fields: &mut Map<String, Value>) {
             }
             fields.get_mut("target_index_name_template").map(script);
         }
-        "rollup" => {
-            let dimensions = fields.get_mut("ism_rollup").and_then(|rollup| rollup["dimensions"].as_array_mut());
-            for dimension in dimensions.into_iter().flatten() {
-                if let Some(Value::Object(histogram)) = dimension.get_mut("date_histogram") {
-                    histogram.entry("format").or_insert(Value::Null);
+        "rollup" => job::dimensions(fields.get_mut("ism_rollup").and_then(|rollup| rollup.get_mut("dimensions"))),
+        "transform" => {
+            let transform = fields.get_mut("ism_transform");
+            if let Some(all) = transform.and_then(|transform| transform.pointer_mut("/data_selection_query/match_all"))
+            {
+                all["boost"] = json!(1.0);
+            }
+            job::dimensions(fields.get_mut("ism_transform").and_then(|transform| transform.get_mut("groups")));
+        }
+        "alias" => {
+            for change in fields.get_mut("actions").and_then(Value::as_array_mut).into_iter().flatten() {
+                for properties in change.as_object_mut().into_iter().flatten().map(|(_, properties)| properties) {
+                    let Some(properties) = properties.as_object_mut() else { continue };
+                    if let Some(alias) = properties.remove("alias") {
+                        properties.insert("aliases".into(), json!([alias]));
+                    }
                 }
             }
         }

@@ -40,6 +40,14 @@ impl State {
         if body.get(field).is_none() {
             return (400, error(400, "illegal_argument_exception", reason));
         }
+        let schedule = &body["creation"]["schedule"];
+        if schedule["cron"].is_object() && schedule["cron"]["timezone"].is_null() {
+            return (500, error(500, "null_pointer_exception", "zone"));
+        }
+        if schedule["interval"].is_object() {
+            let reason = "mapping set to strict, dynamic introduction of [interval] within [sm_policy.creation.schedule] is not allowed";
+            return (500, error(500, "status_exception", reason));
+        }
         if let Some(held) = self.snapshots.get(name) {
             let reason = format!(
                 "[{}]: version conflict, document already exists (current version [{}])",

@@ -2,6 +2,7 @@
 //! management are in no registry, so these nodes do not have them.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -23,11 +24,13 @@ pub enum Variant {
     Security2,
     /// 3.x with the security plugin.
     Security3,
+    /// 3.x with the plugin for vector search, without its native library.
+    Knn3,
 }
 
 impl Variant {
-    /// All four.
-    pub const ALL: [Self; 4] = [Self::Core2, Self::Core3, Self::Security2, Self::Security3];
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Core2, Self::Core3, Self::Security2, Self::Security3, Self::Knn3];
 
     /// The name that the script gives it; it starts with the version.
     pub fn name(self) -> &'static str {
@@ -36,6 +39,7 @@ impl Variant {
             Self::Core3 => "3.8.0",
             Self::Security2 => "2.19.4-security",
             Self::Security3 => "3.4.0-security",
+            Self::Knn3 => "3.4.0-knn",
         }
     }
 
@@ -133,7 +137,7 @@ impl OpenSearch {
 
     /// One node that the cases of a test binary use together; each with names of its own.
     pub fn shared(variant: Variant) -> &'static Self {
-        static SHARED: [OnceLock<OpenSearch>; 4] = [const { OnceLock::new() }; 4];
+        static SHARED: [OnceLock<OpenSearch>; 5] = [const { OnceLock::new() }; 5];
         SHARED[variant as usize].get_or_init(|| Self::of(variant).start())
     }
 
@@ -194,6 +198,11 @@ impl OpenSearch {
     /// Lets a paused node go on.
     pub fn resume(&self, node: usize) {
         self.nodes.signal(node, Signal::CONT);
+    }
+
+    /// Where the first node keeps a repository of type `fs` whose location is this relative one.
+    pub fn repository(&self, location: &str) -> PathBuf {
+        self.nodes.node(1).folder.join("repo").join(location)
     }
 
     /// The process id of a node that was started and not stopped.
