@@ -64,6 +64,10 @@ const OWN_SETTINGS: [&[&str]; 3] = [
         "KAFKA_CLIENT_CONFIG",
         "KAFKA_VERIFY_SERVERS",
         "SEED_SCAN_MAX",
+        "KAFKA_CREATE_TOPICS",
+        "SECRETS_DIR",
+        "KAFKA_CONNECT_URL",
+        "KAFKA_CONNECT_PASSWORD",
         "KAFKA_CA_FILE",
         "KAFKA_CERT_FILE",
         "KAFKA_KEY_FILE",
@@ -91,6 +95,7 @@ const OWN_SETTINGS: [&[&str]; 3] = [
         "GRAFANA_INSECURE",
         "GRAFANA_ORG_ID",
         "GRAFANA_SECRETS",
+        "GRAFANA_DIGEST_KEY",
         "GRAFANA_PROVENANCE",
     ],
 ];
