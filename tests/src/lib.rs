@@ -28,7 +28,6 @@ mod left_out;
 mod listen;
 pub mod loki;
 pub mod many;
-pub mod picture;
 mod ports;
 mod process;
 pub mod proxy;
