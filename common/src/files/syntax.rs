@@ -123,16 +123,20 @@ fn unreadable(text: &str, error: &serde_json::Error) -> Unreadable {
     let said = error.to_string();
     let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
     let start = text.trim_start();
-    let here = text.lines().nth(at.0.saturating_sub(1)).unwrap_or_default().trim_start();
+    let line = text.lines().nth(at.0.saturating_sub(1)).unwrap_or_default();
+    let found = line.get(at.1.saturating_sub(1)..).and_then(|rest| rest.chars().next());
+    let here = line.trim_start();
     let hint = match () {
         () if start.is_empty() => return Unreadable { at, message: "the file is empty".into() },
         () if error.classify() == Category::Eof => ": the file ends too early; is it whole?",
         () if said.starts_with("control character") => {
             ": a line break or tab stands raw inside a string; write \\n or \\t"
         }
-        () if said.starts_with("trailing comma") => ": remove the comma before the closing bracket",
+        () if said.starts_with("trailing comma") || found == Some('}') => {
+            ": remove the comma before the closing bracket"
+        }
         () if here.starts_with("//") || here.starts_with("/*") || here.starts_with('#') => ": JSON has no comments",
-        () if here.starts_with('\'') => ": strings stand between double quotes",
+        () if found == Some('\'') => ": strings stand between double quotes",
         () if start.starts_with("---")
             || start.lines().next().is_some_and(|line| line.contains(": ") || line.ends_with(':'))
                 && !start.starts_with(['{', '[', '"']) =>

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use common::files::{OBJECT_LIMIT, Syntax, read_text};
 use serde_json::Value;
 
 /// Shorter ones are words like `admin`, which stand in a log for other reasons.
@@ -18,9 +19,9 @@ pub(super) fn given(environment: &BTreeMap<String, String>) -> BTreeSet<String> 
         if name.ends_with("_PASSWORD") || name.ends_with("_TOKEN") {
             found.insert(value.clone());
         } else if name.ends_with("_PASSWORD_FILE") || name.ends_with("_TOKEN_FILE") {
-            found.extend(std::fs::read_to_string(value).map(|text| text.trim_end().to_owned()));
+            found.extend(read_text(Path::new(value), OBJECT_LIMIT).map(|text| text.trim_end().to_owned()));
         } else if name.ends_with("_KEY_FILE") {
-            let text = std::fs::read_to_string(value).unwrap_or_default();
+            let text = read_text(Path::new(value), OBJECT_LIMIT).unwrap_or_default();
             found.extend(text.lines().filter(|line| !line.starts_with("-----")).map(str::to_owned));
         }
     }
@@ -40,10 +41,11 @@ pub(super) fn sung<'s>(secrets: &'s BTreeSet<String>, text: &str) -> Option<&'s 
 fn bodies(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        if path.is_dir() {
+        // Links may lead anywhere, a FIFO would hang: cases give the programs such things too.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             bodies(&path, found);
-        } else if let Some(body) = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok()) {
-            walk(&body, false, found);
+        } else if let (Some(syntax), Ok(text)) = (Syntax::of(&path), read_text(&path, OBJECT_LIMIT)) {
+            syntax.values(&text).into_iter().flatten().for_each(|body| walk(&body, false, found));
         }
     }
 }
