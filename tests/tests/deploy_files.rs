@@ -228,3 +228,43 @@ fn the_unit_is_good() {
     said.expect_code(0);
     assert!(!said.stderr.contains("init@"), "systemd-analyze says:\n{}", said.stderr);
 }
+
+/// A release's archives are where `cargo binstall` looks for them, hold the licenses, and are the same when made again.
+#[test]
+fn archives_are_named_for_binstall_and_made_the_same_twice() {
+    let folder = tempfile::tempdir().expect("the temporary folder can be written");
+    let dist = folder.path().join("dist");
+    for architecture in ["amd64", "arm64"] {
+        fs::create_dir_all(dist.join(architecture)).expect("the temporary folder can be written");
+        for program in PROGRAMS {
+            fs::write(dist.join(architecture).join(program), program).expect("the temporary folder can be written");
+        }
+    }
+    fs::write(dist.join("THIRD-PARTY"), "licenses").expect("the temporary folder can be written");
+    let sums: Vec<String> = ["first", "second"]
+        .into_iter()
+        .map(|name| {
+            let release = folder.path().join(name);
+            say(Command::new(repository().join("docker/archives")).env("DIST", &dist).env("RELEASE", &release))
+                .expect_code(0);
+            fs::read_to_string(release.join("SHA256SUMS")).expect("the sums are there")
+        })
+        .collect();
+    assert_eq!(sums[0], sums[1], "the second time they are others");
+    let version = env!("CARGO_PKG_VERSION");
+    for program in PROGRAMS {
+        let manifest = read(&format!("{program}/Cargo.toml"));
+        let template = manifest.lines().find_map(|line| line.strip_prefix("pkg-url = ")).expect("it is for binstall");
+        for target in ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"] {
+            let values = [("{ name }", program), ("{ target }", target), ("{ version }", version)];
+            let url =
+                values.iter().fold(template.trim_matches('"').to_owned(), |url, (it, value)| url.replace(it, value));
+            let name = url.rsplit('/').next().expect("an address has a last part");
+            assert!(sums[0].contains(name), "{name} is not among\n{}", sums[0]);
+            let list = say(Command::new("tar").arg("-tzf").arg(folder.path().join("first").join(name))).stdout;
+            for file in ["./LICENSE", "./THIRD-PARTY", &format!("./{program}")] {
+                assert!(list.lines().any(|line| line == file), "{name} lacks {file}:\n{list}");
+            }
+        }
+    }
+}
