@@ -30,13 +30,14 @@ mod preflight;
 mod read;
 mod write;
 
-/// Whether a file declares a dashboard of that uid.
-pub(crate) fn declares(set: &Set, org: Option<&str>, uid: &str) -> bool {
+/// The declared dashboard of a uid.
+pub(crate) fn declared(set: &Set, org: Option<&str>, uid: &str) -> Option<ObjectId> {
     let own = |object: &Rc<Object>| {
         let own = object.value().ok().and_then(|body| form::read(body).ok()).and_then(|model| model.uid);
         own.unwrap_or_else(|| uid::of_path(&object.parts, false))
     };
-    set.of_org(org, "dashboards").iter().any(|object| !is_folder_file(object) && own(object) == uid)
+    let mut all = set.of_org(org, "dashboards").into_iter().filter(|object| !is_folder_file(object));
+    all.find(|object| own(object) == uid).map(|object| object.id.clone())
 }
 
 struct Declared {

@@ -17,7 +17,7 @@ use crate::scope::{Scope, Scoped};
 use crate::server::Server;
 
 /// The folder's kinds.
-pub(crate) const SPECS: [KindSpec; 14] = [
+pub(crate) const SPECS: [KindSpec; 17] = [
     KindSpec::new("plugins", Layout::Objects),
     KindSpec::new("orgs", Layout::Orgs),
     KindSpec::new("teams", Layout::Objects),
@@ -26,6 +26,9 @@ pub(crate) const SPECS: [KindSpec; 14] = [
     KindSpec::new("library_panels", Layout::Objects).unwrapping(crate::library::unwrap),
     KindSpec::new("inputs", Layout::Single),
     KindSpec::new("dashboards", Layout::Tree),
+    KindSpec::new("playlists", Layout::Objects).unwrapping(crate::playlist::unwrap),
+    KindSpec::new("correlations", Layout::Objects),
+    KindSpec::new("public_dashboards", Layout::Objects),
     KindSpec::new("contact_points", Layout::Objects).unwrapping(crate::alerting::contact::unwrap),
     KindSpec::new("mute_timings", Layout::Objects).unwrapping(crate::alerting::unwrap_timing),
     KindSpec::new("message_templates", Layout::Objects).unwrapping(crate::alerting::unwrap_template),
@@ -36,7 +39,9 @@ pub(crate) const SPECS: [KindSpec; 14] = [
 
 /// The kinds for a set of files.
 pub(crate) fn kinds(server: &Rc<Server>, set: &Rc<Set>) -> Vec<Box<dyn AnyKind>> {
-    let named: BTreeSet<&Arc<str>> = set.orgs.iter().collect();
+    // A provisioning file may name an organization that has no folder.
+    let named: BTreeSet<&Arc<str>> =
+        set.orgs.iter().chain(set.all().iter().filter_map(|object| object.id.org.as_ref())).collect();
     let scopes: Vec<Rc<Scope>> = named.into_iter().map(|org| Scope::new(server, Some(org.clone()), set)).collect();
     of_scopes(&Scope::new(server, None, set), &scopes, set)
 }
@@ -92,6 +97,9 @@ fn of_org(kinds: &mut Vec<Box<dyn AnyKind>>, scope: &Rc<Scope>, set: &Rc<Set>) {
     let dashboards = Dashboards::new(scope, set);
     let ids = dashboards.ids();
     kinds.push(Box::new(Scoped::new(scope, Box::new(dashboards), ids)));
+    kinds.push(row(scope, set, &crate::playlist::ROW));
+    kinds.push(row(scope, set, &crate::correlation::ROW));
+    kinds.push(row(scope, set, &crate::public_dashboard::ROW));
     kinds.push(row(scope, set, &crate::preferences::ROW));
 }
 

@@ -1,6 +1,7 @@
 //! grafana-init: makes a Grafana match a folder of JSON files, then exits. Everything but the list of modules is elsewhere.
 
 mod alerting;
+mod correlation;
 mod dashboard;
 mod datasource;
 mod declared;
@@ -11,8 +12,11 @@ mod kinds;
 mod library;
 mod org;
 mod permission;
+mod playlist;
 mod plugin;
 mod preferences;
+mod provisioning;
+mod public_dashboard;
 mod ready;
 mod scope;
 mod server;

@@ -7,7 +7,7 @@ use common::engine::kind::{AnyKind, Exported};
 use common::files::Problem;
 use serde_json::json;
 
-use crate::scope::Scope;
+use crate::scope::{Scope, is_number};
 
 /// The named organizations of the files.
 pub(crate) struct Orgs {
@@ -34,7 +34,12 @@ impl AnyKind for Orgs {
 
     fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
         let plan = |(id, scope): &(ObjectId, Rc<Scope>)| {
-            let verdict = scope.find().map(|there| if there { Change::none() } else { Change::create() });
+            let verdict = scope.find().and_then(|there| match there {
+                true => Ok(Change::none()),
+                // A number is given by the server: it cannot be made.
+                false if is_number(&id.name) => Err(Failure::rejected("there is no organization of that number")),
+                false => Ok(Change::create()),
+            });
             let verdict = verdict
                 .map_err(|failure| failure.context("organizations need a server administrator's user and password"));
             if scope.is_own() && self.top {

@@ -70,7 +70,7 @@ fn preflight(scope: &Scope, set: &Set, todo: &[(&Object, Value, &Change)]) -> Ve
     let mut problems = Vec::new();
     for (object, body, _) in todo {
         let Some(home) = body["homeDashboardUID"].as_str().filter(|home| !home.is_empty()) else { continue };
-        let declared = crate::dashboard::declares(set, scope.org.as_deref(), home);
+        let declared = crate::dashboard::declared(set, scope.org.as_deref(), home).is_some();
         if !declared && matches!(scope.get(&format!("/api/dashboards/uid/{}", part(home))), Ok(None)) {
             let text = format!("the dashboard {home} is neither declared nor on the server");
             problems.push(object.problem("/homeDashboardUID", text));

@@ -31,6 +31,22 @@ pub(crate) struct Scope {
     pub(crate) memory: RefCell<Memory>,
 }
 
+/// What making a request depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// The server's major version.
+    pub(crate) major: u32,
+    /// The organization's number.
+    org: i64,
+}
+
+impl Rules {
+    /// The namespace of the resource API.
+    pub(crate) fn namespace(self) -> String {
+        if self.org == 1 { "default".to_owned() } else { format!("org-{}", self.org) }
+    }
+}
+
 /// What a run learns of an organization.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
@@ -49,10 +65,10 @@ pub(crate) struct Memory {
 }
 
 impl document::Server for Scope {
-    type Rules = Settings;
+    type Rules = Rules;
 
-    fn rules(&self) -> Settings {
-        self.server.settings
+    fn rules(&self) -> Rules {
+        Rules { major: self.version().0, org: self.number() }
     }
 
     fn send(&self, call: &Call) -> Result<Reply, Failure> {
@@ -93,10 +109,13 @@ impl Scope {
         self.org.is_none() || self.id.get() == self.server.found.borrow().org
     }
 
+    fn number(&self) -> i64 {
+        if self.org.is_none() { self.server.found.borrow().org } else { self.id.get() }
+    }
+
     /// The namespace of the resource API.
     pub(crate) fn namespace(&self) -> String {
-        let id = if self.org.is_none() { self.server.found.borrow().org } else { self.id.get() };
-        if id == 1 { "default".to_owned() } else { format!("org-{id}") }
+        document::Server::rules(self).namespace()
     }
 
     /// An object of this organization.
@@ -116,7 +135,11 @@ impl Scope {
         if self.id.get() != 0 {
             return Ok(true);
         }
-        let call = Call::get(format!("/api/orgs/name/{}", part(name))).accept(404);
+        let path = match name.strip_prefix(NUMBERED) {
+            Some(number) => format!("/api/orgs/{number}"),
+            None => format!("/api/orgs/name/{}", part(name)),
+        };
+        let call = Call::get(path).accept(404);
         let reply = self.server.client.send(&call)?;
         if reply.status == 404 {
             return Ok(false);
@@ -174,6 +197,19 @@ impl Scope {
         self.memory.borrow_mut().plugins = Some(listed.clone());
         listed.ok()
     }
+}
+
+/// Before the number of an organization that a provisioning file names by it.
+const NUMBERED: &str = "orgId ";
+
+/// The name of an organization of which only the number is known.
+pub(crate) fn by_number(number: i64) -> String {
+    format!("{NUMBERED}{number}")
+}
+
+/// Whether an organization is named by its number.
+pub(crate) fn is_number(org: &str) -> bool {
+    org.starts_with(NUMBERED)
 }
 
 /// Reads a JSON answer; `None` on 404.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use common::engine::change::Failure;
 use common::engine::kind::{AnyKind, Service};
 use common::files::Set;
+use common::files::foreign::Foreign;
 use common::net::http::Client;
 use common::net::retry::Deadline;
 use common::net::wait::Probe;
@@ -97,6 +98,10 @@ impl Service for Grafana {
         self.server.client.set_deadline(deadline);
         self.server.found.borrow().warn_if_old();
         Ok(())
+    }
+
+    fn foreign(&self) -> Foreign {
+        crate::provisioning::foreign()
     }
 
     fn kinds(&mut self, set: &Rc<Set>) -> Vec<Box<dyn AnyKind>> {

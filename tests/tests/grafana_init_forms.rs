@@ -90,6 +90,23 @@ fn rules_change_their_order() {
 }
 
 #[test]
+fn templates_with_and_without_a_definition() {
+    Target::each(|target| {
+        let template = |text: &str| json!({"template": text});
+        stays(
+            target,
+            &[
+                ("message_templates/blanks.json", template("{{  define \"a1\" }}x{{ end }}")),
+                ("message_templates/tab.json", template("{{\tdefine \"a3\" }}x{{ end }}")),
+                ("message_templates/returns.json", template("line one\r\nline two")),
+                ("message_templates/outer.json", template("  {{ define \"a6\" }}x{{ end }}  \n")),
+                ("message_templates/bare.json", template("bare text")),
+            ],
+        );
+    });
+}
+
+#[test]
 fn timings_by_names_and_numbers() {
     Target::each(|target| {
         let intervals = json!([{"months": ["january:march", "5", "december"], "weekdays": ["Monday:Friday", "SUNDAY"],

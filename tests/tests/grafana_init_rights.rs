@@ -4,8 +4,8 @@ use kit::grafana::{Options, Role, Target, alert_rule};
 use kit::sandbox::Sandbox;
 use serde_json::{Value, json};
 
-fn as_role(target: &Target, role: Role, files: &[(&str, Value)]) -> Sandbox {
-    let mut sandbox = target.sandbox().env("GRAFANA_TOKEN", target.server().add_token(1, "role", role)).config(files);
+fn as_role(target: &Target, account: &str, role: Role, files: &[(&str, Value)]) -> Sandbox {
+    let mut sandbox = target.sandbox().env("GRAFANA_TOKEN", target.server().add_token(1, account, role)).config(files);
     sandbox.unset("GRAFANA_USERNAME");
     sandbox.unset("GRAFANA_PASSWORD");
     sandbox
@@ -24,8 +24,9 @@ fn an_editor_makes_folders_dashboards_panels_and_rules() {
         // Up to 10 the API of alerting is an administrator's.
         if target.version().0 > 10 {
             files.push(("alert_rules/New/g.json", json!({"rules": [alert_rule(Some("up"), "Up")]})));
+            files.push(("mute_timings/n.json", json!({"time_intervals": [{"weekdays": ["monday"]}]})));
         }
-        let sandbox = as_role(target, Role::Editor, &files);
+        let sandbox = as_role(target, "editor", Role::Editor, &files);
         target.apply(&sandbox);
         target.settled(&sandbox);
     });
@@ -35,8 +36,12 @@ fn an_editor_makes_folders_dashboards_panels_and_rules() {
 #[test]
 fn what_an_editor_may_not_ends_as_auth() {
     Target::each_standin(&Options::nesting(), |target| {
-        for (file, body) in [("teams/t.json", json!({}))] {
-            let sandbox = as_role(target, Role::Editor, &[(file, body)]);
+        let mut kinds = vec![("teams/t.json", json!({})), ("preferences.json", json!({"theme": "dark"}))];
+        if target.version().0 <= 10 {
+            kinds.push(("mute_timings/n.json", json!({"time_intervals": [{"weekdays": ["monday"]}]})));
+        }
+        for (file, body) in kinds {
+            let sandbox = as_role(target, file, Role::Editor, &[(file, body)]);
             let run = sandbox.run(&[]);
             assert_eq!(
                 (run.code(), run.field("exit_reason")),
@@ -56,7 +61,7 @@ fn mapped_inputs_need_no_right_to_list_data_sources() {
         let dashboard = json!({"uid": "d", "title": "D", "panels": [{"type": "text", "datasource": {"uid": "${DS_P}"}}],
             "__inputs": [{"name": "DS_P", "type": "datasource", "pluginId": "prometheus"}]});
         let files = [("dashboards/d.json", dashboard), ("inputs.json", json!({"DS_P": "prom"}))];
-        let sandbox = as_role(target, Role::Editor, &files);
+        let sandbox = as_role(target, "editor", Role::Editor, &files);
         target.apply(&sandbox);
         target.server().reset_log();
         target.settled(&sandbox);

@@ -6,6 +6,7 @@
 //! | envelope                              | `dashboard` is an object  | `/api`                            |
 //! | resource, `v0alpha1` and `v1…`        | `apiVersion`              | `/api`: there the model is kept   |
 //! | resource, `v2…`                       | `apiVersion`              | `/apis`, at its version           |
+//! | spec of `v2`                          | `elements` and `layout`   | `/apis`, as `v2beta1`             |
 //!
 //! A classic model that is written through `v1` is migrated (12.4: schemaVersion 36 becomes 42), after which file and server
 //! would never agree again; `/api` keeps it word for word.
@@ -14,6 +15,8 @@ use common::engine::document::drop_where;
 use serde_json::{Map, Value, json};
 
 const PLACE: &str = "the folder is the directory that the file lies in; what is said of it here is not used";
+/// The version of a spec that stands alone: the first that later servers still take.
+const BARE: &str = "v2beta1";
 const GROUP: &str = "dashboard.grafana.app/";
 
 /// A dashboard as a file declares it.
@@ -70,6 +73,9 @@ pub(crate) fn read(mut file: Value) -> Result<Model, (&'static str, String)> {
         model.unused.extend(unused);
         return Ok(model);
     }
+    if whole.contains_key("elements") && whole.contains_key("layout") {
+        return Ok(Model { resource: Some(BARE.to_owned()), uid: None, body: file, inputs: Vec::new(), unused });
+    }
     if whole.get("dashboard").is_some_and(Value::is_object) {
         if whole.get("folderUid").and_then(Value::as_str).is_some_and(|uid| !uid.is_empty()) {
             unused.push(("/folderUid", PLACE));
@@ -83,10 +89,6 @@ pub(crate) fn read(mut file: Value) -> Result<Model, (&'static str, String)> {
 
 fn classic(mut body: Value) -> Result<Model, (&'static str, String)> {
     let fields = body.as_object_mut().ok_or_else(|| ("", "a dashboard is a JSON object".to_owned()))?;
-    if fields.contains_key("elements") && fields.contains_key("layout") {
-        let text = "this is the spec of a v2 dashboard: wrap it as {\"apiVersion\": \"dashboard.grafana.app/v2beta1\", \"kind\": \"Dashboard\", \"metadata\": {\"name\": …}, \"spec\": …}";
-        return Err(("", text.to_owned()));
-    }
     let uid = match fields.remove("uid") {
         None | Some(Value::Null) => None,
         Some(Value::String(uid)) => Some(uid).filter(|uid| !uid.is_empty()),
@@ -373,7 +375,8 @@ mod tests {
         assert_eq!(told(resource("v1beta1")), Ok((None, Some("n".into()), json!("T"))));
         assert_eq!(told(resource("v2beta1")), Ok((Some("v2beta1".into()), Some("n".into()), json!("T"))));
         assert!(told(json!({"apiVersion": "v1", "spec": {}})).is_err());
-        assert!(told(json!({"elements": {}, "layout": {}})).is_err_and(|(_, why)| why.contains("v2")));
+        let bare = json!({"title": "T", "elements": {}, "layout": {}});
+        assert_eq!(told(bare), Ok((Some("v2beta1".into()), None, json!("T"))));
     }
 
     #[test]

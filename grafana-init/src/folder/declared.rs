@@ -43,6 +43,15 @@ impl Declared {
             }
             Err(failure) => return problems.push(object.problem("", failure.message)),
         };
+        // Git Sync writes a resource under this very name.
+        let body = match body.get("apiVersion").and_then(Value::as_str) {
+            Some(version) if version.starts_with("folder.grafana.app/") => {
+                let of = |outer: &str, inner: &str| body.get(outer).and_then(|value| value.get(inner)).cloned();
+                let fields = [("uid", of("metadata", "name")), ("title", of("spec", "title"))];
+                fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+            }
+            _ => body,
+        };
         for (key, value) in &body {
             match (key.as_str(), value.as_str()) {
                 ("uid", Some(own)) => {

@@ -1,0 +1,72 @@
+//! Playlists, correlations and public dashboards; folders of Git Sync and bare specs of `v2`. On every version of the stand-in, and with
+//! `GRAFANA_URL` on a live Grafana.
+
+use kit::grafana::Target;
+use serde_json::{Value, json};
+
+fn files() -> Vec<(&'static str, Value)> {
+    let loki = json!({"type": "loki", "url": "http://l"});
+    vec![
+        ("datasources/a.json", loki.clone()),
+        ("datasources/b.json", loki),
+        ("dashboards/d1.json", json!({"uid": "d1", "title": "D1", "panels": []})),
+        (
+            "playlists/wall.json",
+            json!({"name": "Wall", "interval": "5m", "items": [{"type": "dashboard_by_uid", "value": "d1"}, {"type": "dashboard_by_tag", "value": "wall"}]}),
+        ),
+        (
+            "correlations/to-b.json",
+            json!({"sourceUID": "a", "targetUID": "b", "label": "to b", "config": {"type": "query", "field": "message",
+                "target": {"expr": "{x=\"y\"}"}, "transformations": [{"type": "regex", "expression": "(.*)", "mapValue": "v"}]}}),
+        ),
+        ("public_dashboards/d1.json", json!({"isEnabled": true, "annotationsEnabled": true, "share": "public"})),
+    ]
+}
+
+#[test]
+fn they_are_made_and_left_alone_and_repaired() {
+    Target::each(|target| {
+        let sandbox = target.sandbox().config(&files());
+        let run = target.apply(&sandbox);
+        assert_eq!(run.count("created"), 6, "{}\n{run}", target.name);
+        target.settled(&sandbox);
+        let mut changed = files();
+        changed[3].1["interval"] = json!("10m");
+        changed[4].1["description"] = json!("why");
+        changed[5].1["isEnabled"] = json!(false);
+        for (file, body) in &changed[3..] {
+            sandbox.write(file, body.to_string());
+        }
+        let run = target.apply(&sandbox);
+        assert_eq!((run.count("updated"), run.count("writes")), (3, 3), "{}\n{run}", target.name);
+        target.settled(&sandbox);
+        assert_eq!(target.read("/api/playlists/wall")["interval"], json!("10m"), "{}", target.name);
+        assert_eq!(
+            target.read("/api/dashboards/uid/d1/public-dashboards")["isEnabled"],
+            json!(false),
+            "{}",
+            target.name
+        );
+        let out = sandbox.path("export");
+        sandbox.run(&["export", &out.display().to_string()]).expect_code(0);
+        target.settled(&target.sandbox().config_from(&out));
+    });
+}
+
+/// Git Sync keeps folders as resources under the very name that we use; a spec of `v2` may stand alone.
+#[test]
+fn folders_of_git_sync_and_bare_specs() {
+    Target::each(|target| {
+        let folder = json!({"apiVersion": "folder.grafana.app/v1beta1", "kind": "Folder", "metadata": {"name": "synced"},
+            "spec": {"title": "Synced"}});
+        let mut files = vec![("dashboards/dir/_folder.json", folder)];
+        if target.version().0 >= 12 {
+            let layout = json!({"kind": "GridLayout", "spec": {"items": []}});
+            files.push(("dashboards/dir/v2.json", json!({"title": "V2", "elements": {}, "layout": layout})));
+        }
+        let sandbox = target.sandbox().config(&files);
+        target.apply(&sandbox);
+        assert_eq!(target.read("/api/folders/synced")["title"], json!("Synced"), "{}", target.name);
+        target.settled(&sandbox);
+    });
+}
