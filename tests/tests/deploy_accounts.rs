@@ -37,7 +37,6 @@ fn kafka_as(kafka: &Kafka, user: &str) -> Sandbox {
         .env("KAFKA_SASL_MECHANISM", "SCRAM-SHA-512")
         .env("KAFKA_USERNAME", user)
         .env("KAFKA_PASSWORD", PASSWORD)
-        .env("APPLY_TIMEOUT", "20s")
 }
 
 /// A change of each kind, of objects that are this case's own.
@@ -200,7 +199,7 @@ fn the_account_of_grafana_init_is_enough_and_an_editor_is_not() {
     let (less, _) = run(&by_admin("Editor", "too-little"));
     less.expect_code(1);
     assert_eq!(less.field("exit_reason"), "auth", "{less}");
-    assert!(less.stderr.contains("datasources:"), "nothing names the right\n{less}");
+    assert!(less.stderr.contains("Permissions needed: "), "nothing names the right\n{less}");
     let (enough, sandbox) = run(&by_admin("Admin", "grafana-init"));
     enough.expect_code(0);
     assert_eq!(sandbox.run(&[]).count("writes"), 0);
