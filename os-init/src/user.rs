@@ -205,14 +205,18 @@ pub(crate) fn needs(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
     declared(set, "roles", strings(&body["opendistro_security_roles"]))
 }
 
+/// Whether a user is a service account: the server makes its token itself, and it has no password.
+fn is_service(body: &Value) -> bool {
+    body.pointer("/attributes/service").is_some_and(|service| *service == "true" || *service == true)
+}
+
 pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut roles = Vec::new();
     for (object, body, change) in todo {
-        // The server makes the token of a service account itself.
-        let service = body.pointer("/attributes/service").is_some_and(|service| *service == "true" || *service == true);
-        let secret =
-            service || body["password"].is_string() || body["hash"].as_str().is_some_and(|hash| !hash.is_empty());
+        let secret = is_service(body)
+            || body["password"].is_string()
+            || body["hash"].as_str().is_some_and(|hash| !hash.is_empty());
         if change.action == common::engine::change::Action::Create && !secret {
             problems.push(object.problem("", "the user does not exist yet, and a new one needs a password or a hash"));
         }
@@ -277,6 +281,9 @@ pub(crate) fn export(name: &str, mut body: Value, have: &Have) -> Option<(Value,
     let mut body = crate::document::escape(body);
     let marked =
         body.get_mut("attributes").and_then(Value::as_object_mut).and_then(|attributes| attributes.remove(MARK));
+    if is_service(&body) {
+        return Some((body, Vec::new()));
+    }
     let field = if marked.is_some() { "hash" } else { "password" };
     let variable = placeholder(KIND, name, field);
     body[field] = format!("$__env{{{variable}}}").into();
