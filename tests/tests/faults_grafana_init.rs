@@ -1,5 +1,5 @@
 //! grafana-init while servers misbehave, on every version: slow starts, tokens that no longer let in, large sets, hostile answers.
-//! Cuts and kills at each request are in `faults_grafana_init_cuts`.
+//! Faults at each request are in `faults_oracle`, kills in `faults_grafana_init_kills`.
 
 use std::fs;
 use std::io::Write as _;

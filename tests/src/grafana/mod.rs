@@ -62,6 +62,7 @@ mod team;
 mod template;
 mod transcript;
 mod user;
+mod world;
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -74,6 +75,7 @@ pub use replay::replay;
 pub use state::Role;
 pub use target::Target;
 pub use transcript::Exchange;
+pub use world::changed;
 
 use fault::Faults;
 use state::State;
