@@ -82,7 +82,7 @@ impl Trouble {
         let class = match self.how {
             How::Closed | How::NotReady => Class::Again,
             How::Denied => Class::Auth,
-            How::NoMechanism | How::Hopeless => Class::Fatal,
+            How::NoMechanism | How::Hopeless => Class::Config,
         };
         Failure::new(class, self.text.clone())
     }

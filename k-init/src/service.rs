@@ -104,7 +104,7 @@ impl Service for Kafka {
             Ok(answer) => answer,
             Err(failure) => {
                 cluster.main.disconnect();
-                if failure.class == Class::Fatal {
+                if matches!(failure.class, Class::Fatal | Class::Config) {
                     return Probe::Hopeless(failure);
                 }
                 let hint = if cluster.link.access().login.is_none() {

@@ -93,7 +93,8 @@ fn req_auto_03_files_that_are_wrong() {
     };
     each(&write("broken.json", "{\n  \"a\": ,\n}"), &["broken.json:2:8: "]);
     each(&write("twice.json", "{\"name\": \"a\", \"name\": \"b\"}"), &["twice.json", "name"]);
-    each(&write("list.yaml", "a: b"), &["list.yaml", "JSON"]);
+    each(&write("list.yaml", "a: [b"), &["list.yaml:2:1: "]);
+    each(&write("list.json5", "{a: 1}"), &["list.json5", "JSON"]);
     each(&write("%zz.json", "{}"), &["%zz.json"]);
     each(&write("unset.json", r#"{"name": "$__env{NO_SUCH_VARIABLE}", "type": "x"}"#), &["NO_SUCH_VARIABLE"]);
     each(&write("unread.json", r#"{"name": "$__file{/no/such/file}", "type": "x"}"#), &["/no/such/file"]);

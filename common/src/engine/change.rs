@@ -222,8 +222,10 @@ pub enum Class {
     Auth,
     /// The server understood and refused.
     Rejected,
-    /// Nothing that repeating could change: wrong server, wrong certificate, an answer that makes no sense.
+    /// Nothing that repeating could change: an answer that makes no sense, a plugin that is not there.
     Fatal,
+    /// The settings lead nowhere: a wrong certificate, an address of something else.
+    Config,
     /// Our own deadline passed.
     Timeout,
 }

@@ -103,7 +103,10 @@ impl Plan {
                     plan.unread.push(failure.context(format!("cannot read {}", kind.name())));
                     // The same trouble would meet every other kind, one time-out after the other.
                     if rules.deadline.passed()
-                        || plan.unread.last().is_some_and(|failure| failure.class == Class::Fatal)
+                        || plan
+                            .unread
+                            .last()
+                            .is_some_and(|failure| matches!(failure.class, Class::Fatal | Class::Config))
                     {
                         break;
                     }

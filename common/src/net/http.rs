@@ -197,7 +197,8 @@ impl Client {
                 self.next_base();
                 (Class::Again, why)
             }
-            Attempt::Impossible(why) | Attempt::Nonsense(why) => (Class::Fatal, why),
+            Attempt::Impossible(why) => (Class::Config, why),
+            Attempt::Nonsense(why) => (Class::Fatal, why),
             Attempt::Lost(why) => {
                 self.next_base();
                 (Class::Ambiguous, why)

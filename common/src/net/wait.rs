@@ -49,7 +49,7 @@ pub fn until_ready(
         let limit = PROBE_LIMIT.min(deadline.left()).max(Duration::from_millis(1));
         let (class, reason, rest) = match probe(limit) {
             Probe::Ready(what) => return Ok(what),
-            Probe::Hopeless(failure) => return Err(failure),
+            Probe::Hopeless(failure) => return Err(Failure { class: Class::Config, ..failure }),
             Probe::Denied(reason) => {
                 denied += 1;
                 if denied >= login_tries {

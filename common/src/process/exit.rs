@@ -69,8 +69,8 @@ impl From<Class> for Reason {
     fn from(class: Class) -> Self {
         match class {
             Class::Auth => Self::Auth,
-            Class::Fatal => Self::Config,
-            Class::Rejected => Self::Rejected,
+            Class::Config => Self::Config,
+            Class::Rejected | Class::Fatal => Self::Rejected,
             Class::Timeout => Self::Timeout,
             Class::Again | Class::Ambiguous => Self::Unavailable,
         }
