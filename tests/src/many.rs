@@ -75,7 +75,7 @@ pub const ALL: &[Many] = &[
         )
     }),
     search("component_templates", |n| each(n, "component_templates/c", |_| mapped(40))),
-    search("component_templates of 57 KB", |n| each(n, "component_templates/c", |_| mapped(1500))),
+    search("component_templates of 57 KB", |n| each(n, "component_templates/c", |_| wide())),
     search("ism_policies", |n| each(n, "ism_policies/p", |n| policy(&format!("p{n}-*")))),
     search("index_templates", |n| {
         let mut files = each(n, "component_templates/c", |_| mapped(10));
@@ -86,7 +86,7 @@ pub const ALL: &[Many] = &[
         each(
             n,
             "index_templates/i",
-            |n| json!({"index_patterns": [format!("i{n}-*")], "priority": 100, "template": mapped(1500)["template"]}),
+            |n| json!({"index_patterns": [format!("i{n}-*")], "priority": 100, "template": wide()["template"]}),
         )
     }),
     search("data_streams", |n| {
@@ -96,7 +96,7 @@ pub const ALL: &[Many] = &[
         files
     }),
     search("indices", |n| each(n, "indices/i", |_| json!({"settings": {"number_of_shards": 1}}))),
-    search("indices of 57 KB", |n| each(n, "indices/i", |_| mapped(1500)["template"].clone())),
+    search("indices of 57 KB", |n| each(n, "indices/i", |_| wide()["template"].clone())),
     search("indices, as many index_templates", |n| {
         let mut files = each(n, "index_templates/i", |n| template(n, "base"));
         files.push(("component_templates/base.json".to_owned(), mapped(40)));
@@ -191,7 +191,14 @@ pub fn role(pattern: &str) -> Value {
     json!({"cluster_permissions": ["cluster_monitor"], "index_permissions": [{"index_patterns": [pattern], "allowed_actions": ["read"]}]})
 }
 
-/// A component template with so many fields; 1,500 of them are 57 KB.
+/// A component template of 57 KB, with as many fields as a server takes in one index.
+fn wide() -> Value {
+    let field = |n: usize| (format!("field_of_a_wide_mapping_{n:04}"), json!({"type": "keyword", "ignore_above": 256}));
+    let fields: Map<String, Value> = (0..850).map(field).collect();
+    json!({"template": {"mappings": {"properties": fields}}})
+}
+
+/// A component template with so many fields.
 pub fn mapped(fields: usize) -> Value {
     let kind = |n: usize| json!({"type": if n.is_multiple_of(2) { "keyword" } else { "long" }});
     let fields: Map<String, Value> = (0..fields).map(|n| (format!("field_number_{n:04}"), kind(n))).collect();
