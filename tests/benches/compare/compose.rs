@@ -34,7 +34,8 @@ const CASES: [Case; 3] = [
 names=$(cd /config/topics; find . -name '*.json' -exec basename {} .json \\;)
 for name in $names; do
   java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '/tools/*' org.apache.kafka.tools.TopicCommand --bootstrap-server kafka:9092 --create --if-not-exists --topic $name --partitions 3
-done",
+done
+true",
     },
     Case {
         server: "opensearch",
@@ -47,7 +48,8 @@ put() { for file in /config/$1/*.json; do curl -sf -o /dev/null -X PUT -H 'conte
 put ingest_pipelines _ingest/pipeline
 put component_templates _component_template
 put ism_policies _plugins/_ism/policies
-put index_templates _index_template",
+put index_templates _index_template
+true",
     },
     Case {
         server: "grafana",
@@ -60,7 +62,8 @@ post() { curl -s -o /dev/null -u admin:$(cat /run/secrets/grafana_password) -X P
 for file in /config/datasources/*.json; do post api/datasources <$file; done
 find /config/dashboards -name '*.json' ! -name '_*' | while read -r file; do
   (printf '{\"overwrite\": true, \"dashboard\": '; cat \"$file\"; printf '}') | post api/dashboards/db
-done",
+done
+true",
     },
 ];
 

@@ -182,34 +182,35 @@ impl Curve {
 /// The worst of each program and command.
 fn judge(table: &mut Table) {
     let curves = std::mem::take(&mut table.curves);
-    for program in ["k-init", "os-init", "grafana-init"] {
-        for command in ["validate", "plan", "first run", "second run"] {
-            let of: Vec<&Curve> =
-                curves.iter().filter(|curve| curve.program == program && curve.command == command).collect();
-            let steepest = of
-                .iter()
-                .filter_map(|curve| Some((curve.per_doubling()?, curve)))
-                .max_by(|left, right| left.0.total_cmp(&right.0));
+    let each = ["k-init", "os-init", "grafana-init"]
+        .iter()
+        .flat_map(|program| ["validate", "plan", "first run", "second run"].map(|command| (*program, command)));
+    let of = |(program, command): (&str, &str)| -> Vec<&Curve> {
+        curves.iter().filter(|curve| curve.program == program && curve.command == command).collect()
+    };
+    for (program, command) in each.clone() {
+        let steepest = of((program, command))
+            .into_iter()
+            .filter_map(|curve| Some((curve.per_doubling()?, curve)))
+            .max_by(|left, right| left.0.total_cmp(&right.0));
+        if let Some((ratio, curve)) = steepest {
+            let most = curve.points.last().map_or(0, |point| point.objects);
             let what = "growth: processor time for twice as many objects, the steepest kind";
-            if let Some((ratio, curve)) = steepest {
-                let most = curve.points.last().map_or(0, |point| point.objects);
-                let row = table.fact(
-                    what,
-                    &format!("{program} {command}"),
-                    format!("{ratio:.2} × ({} {})", most, curve.kind),
-                );
-                row.bound(format!("≤ {DOUBLING} ×"), ratio <= DOUBLING);
-            }
-            let heaviest = of
-                .iter()
-                .flat_map(|curve| curve.points.iter().map(move |point| (point, curve)))
-                .max_by(|left, right| by_bound(left.0).total_cmp(&by_bound(right.0)));
-            if let Some((point, curve)) = heaviest {
-                let (used, bound) = (mebibytes(point.memory), Curve::memory_bound(point));
-                let found = format!("{used:.1} MiB ({} {})", point.objects, curve.kind);
-                let row = table.fact("growth: peak memory, the heaviest kind", &format!("{program} {command}"), found);
-                row.bound(format!("≤ {bound} MiB"), used <= bound);
-            }
+            let found = format!("{ratio:.2} × ({most} {})", curve.kind);
+            let row = table.fact(what, &format!("{program} {command}"), found);
+            row.bound(format!("≤ {DOUBLING} ×"), ratio <= DOUBLING);
+        }
+    }
+    for (program, command) in each {
+        let heaviest = of((program, command))
+            .into_iter()
+            .flat_map(|curve| curve.points.iter().map(move |point| (point, curve)))
+            .max_by(|left, right| by_bound(left.0).total_cmp(&by_bound(right.0)));
+        if let Some((point, curve)) = heaviest {
+            let (used, bound) = (mebibytes(point.memory), Curve::memory_bound(point));
+            let found = format!("{used:.1} MiB ({} {})", point.objects, curve.kind);
+            let row = table.fact("growth: peak memory, the heaviest kind", &format!("{program} {command}"), found);
+            row.bound(format!("≤ {bound} MiB"), used <= bound);
         }
     }
     table.curves = curves;

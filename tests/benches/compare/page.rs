@@ -158,6 +158,8 @@ fn circumstances() -> String {
         Ok(output) => first(&String::from_utf8_lossy(&output.stdout)),
         Err(_) => "not there".to_owned(),
     };
+    // "curl 7.88.1", without what it is made of.
+    let words = |text: &str| text.split(' ').take(2).collect::<Vec<_>>().join(" ");
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let value = |text: &str, key: &str| {
         let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
@@ -179,7 +181,14 @@ fn circumstances() -> String {
                 mebibytes(memory * 1024) / 1024.0
             ),
         ),
-        ("system", format!("{}, load {}", said("uname", &["-sr"]), read("/proc/loadavg").trim())),
+        (
+            "system",
+            format!(
+                "{}, load {}",
+                said("uname", &["-sr"]),
+                read("/proc/loadavg").split(' ').next().unwrap_or_default()
+            ),
+        ),
         (
             "servers",
             format!(
@@ -189,7 +198,10 @@ fn circumstances() -> String {
                 Variant::Security2.name()
             ),
         ),
-        ("peers", format!("{peers}, {}, Kafka's tools {}", said("curl", &["--version"]), Version::V4_3.number())),
+        (
+            "peers",
+            format!("{peers}, {}, Kafka's tools {}", words(&said("curl", &["--version"])), Version::V4_3.number()),
+        ),
         ("python, java", format!("{}, {}", said("python3", &["--version"]), said("java", &["-version"]))),
     ];
     lines
