@@ -83,9 +83,10 @@ fn objects_axis() -> Axis {
     Axis { low: 10.0, high: 20_000.0, length: WIDTH }
 }
 
+/// Runs that were over before their memory was looked at have no point.
 fn points(curve: &Curve, value: impl Fn(&crate::table::Point) -> f64) -> Vec<(f64, f64)> {
     let number = |objects: usize| f64::from(u32::try_from(objects).expect("numbers of objects are small"));
-    curve.points.iter().map(|at| (number(at.objects), value(at))).collect()
+    curve.points.iter().map(|at| (number(at.objects), value(at))).filter(|(_, value)| *value > 0.0).collect()
 }
 
 fn panel(
