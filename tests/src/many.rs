@@ -46,6 +46,10 @@ pub const ALL: &[Many] = &[
     kafka("users", |n| each(n, "users/u", |n| json!({"password": format!("correct-horse-{n}")}))),
     kafka("acls", |n| each(n, "acls/User:u", |n| acl(&format!("t{n}")))),
     kafka("quotas", |n| each(n, "quotas/user=u", |_| json!({"producer_byte_rate": 1_048_576}))),
+    kafka("client_metrics", |n| {
+        each(n, "client_metrics/m", |_| json!({"interval.ms": 30000, "metrics": "org.apache.kafka."}))
+    }),
+    kafka("groups", |n| each(n, "groups/g", |_| json!({"share.auto.offset.reset": "earliest"}))),
     kafka("seeds (records of one topic)", |n| {
         let lines = (0..n).map(|n| format!("{{\"key\": \"k{n}\", \"value\": {{\"n\": {n}}}}}\n"));
         vec![
@@ -106,6 +110,12 @@ pub const ALL: &[Many] = &[
     search("aliases", |n| {
         let mut files = each(n, "aliases/a", |_| json!({"indices": {"i": {}}}));
         files.push(("indices/i.json".to_owned(), json!({})));
+        files
+    }),
+    search("rollups", |n| each(n, "rollups/r", rollup)),
+    search("transforms", |n| {
+        let mut files = each(n, "transforms/t", transform);
+        files.push(("indices/source.json".to_owned(), json!({})));
         files
     }),
     search("sm_policies", |n| {
@@ -218,6 +228,22 @@ pub fn policy(pattern: &str) -> Value {
     json!({"policy": {"description": "d", "default_state": "hot", "states": [
         {"name": "hot", "actions": [{"rollover": {"min_size": "50GB"}}], "transitions": [{"state_name": "gone", "conditions": {"min_index_age": "30d"}}]},
         {"name": "gone", "actions": [{"delete": {}}]}], "ism_template": {"index_patterns": [pattern], "priority": 9}}})
+}
+
+fn rollup(n: usize) -> Value {
+    json!({"rollup": {
+        "description": "d", "enabled": true, "schedule": {"interval": {"period": 1, "unit": "Hours"}}, "source_index": "source",
+        "target_index": format!("rolled{n}"), "page_size": 200, "delay": 0, "continuous": true,
+        "dimensions": [{"date_histogram": {"source_field": "@timestamp", "fixed_interval": "60m", "timezone": "UTC"}}],
+        "metrics": [{"source_field": "status", "metrics": [{"value_count": {}}]}]}})
+}
+
+fn transform(n: usize) -> Value {
+    json!({"transform": {
+        "description": "d", "enabled": true, "schedule": {"interval": {"period": 5, "unit": "Minutes"}}, "source_index": "source",
+        "target_index": format!("target{n}"), "data_selection_query": {"match_all": {}}, "page_size": 100,
+        "groups": [{"terms": {"source_field": "team", "target_field": "team"}}],
+        "aggregations": {"worst": {"max": {"field": "status"}}}}})
 }
 
 /// A data source; the first is called `prom`.
