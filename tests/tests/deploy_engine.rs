@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const PROGRAMS: [&str; 3] = ["os-init", "k-init", "grafana-init"];
 
-/// The largest image, in bytes.
+/// The largest program, in bytes: an image is that and the texts of the licenses.
 const LARGEST: u64 = 2_750_000;
 
 /// Mounts a program's part of the reference set.
@@ -22,7 +22,11 @@ fn an_image_is_its_program_and_nothing_else() {
     let version = env!("CARGO_PKG_VERSION");
     for program in PROGRAMS {
         let image = engine.inspect(&engine.image(program));
-        let size = image["Size"].as_u64().expect("an image has a size");
+        let texts: u64 = ["LICENSE", "dist/THIRD-PARTY"]
+            .map(|text| std::fs::metadata(repository().join(text)).expect("docker/build has made it").len())
+            .iter()
+            .sum();
+        let size = image["Size"].as_u64().expect("an image has a size") - texts;
         assert!(size <= LARGEST, "{program} has {size} bytes, more than {LARGEST}");
         let config = &image["Config"];
         assert_eq!(config["User"], "65532:65532", "{program}");
