@@ -19,6 +19,7 @@ mod pipeline;
 mod ready;
 mod script;
 mod security;
+mod security_folder;
 mod service;
 mod settings;
 mod simulate;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use common::engine::change::Failure;
 use common::engine::kind::{AnyKind, Service};
 use common::files::Set;
+use common::files::foreign::Foreign;
 use common::net::http::Client;
 use common::net::retry::Deadline;
 use common::net::wait::Probe;
@@ -65,6 +66,10 @@ impl Service for OpenSearch {
 
     fn login_tries(&self) -> u32 {
         self.cluster.client.login_tries()
+    }
+
+    fn foreign(&self) -> Foreign {
+        crate::security_folder::foreign()
     }
 
     fn begin(&mut self, deadline: Deadline) -> Result<(), Failure> {

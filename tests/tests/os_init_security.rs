@@ -241,3 +241,26 @@ fn a_password_that_could_not_be_tried_is_not_written() {
     sandbox.run(&[]).expect_code(0);
     assert_eq!(proxy.writes(), [""; 0]);
 }
+
+/// The security plugin's own folder is taken as it is; what is the node's or the server's is left to them.
+#[test]
+fn the_plugins_own_folder_is_taken_as_it_is() {
+    let roles = |meta: &str, patterns: &str| {
+        format!(
+            "_meta: {{type: {meta}, config_version: 2}}\nreader:\n  reserved: false\n  index_permissions:\n    - index_patterns: {patterns}\n      allowed_actions: [read]\nkept: {{reserved: true, cluster_permissions: [x]}}\n"
+        )
+    };
+    let sandbox = Sandbox::new("os-init");
+    sandbox.write("opensearch-security/roles.yml", roles("roles", "[\"a-*\"]"));
+    sandbox.write("opensearch-security/config.yml", "_meta: {type: config, config_version: 2}\n".to_owned());
+    sandbox.write(
+        "tenants.json",
+        json!({"_meta": {"type": "tenants", "config_version": 2}, "t": {"description": "d"}}).to_string(),
+    );
+    let good = sandbox.run(&["validate"]);
+    good.expect_code(0).expect_stderr("left to the node: config.yml").expect_stderr("roles/kept");
+    good.expect_stderr("\"objects\":2");
+    sandbox.write("opensearch-security/roles.yml", roles("tenants", "movies"));
+    let bad = sandbox.run(&["validate"]);
+    bad.expect_code(1).expect_stderr("opensearch-security/roles.yml:5").expect_stderr("must say type roles");
+}
