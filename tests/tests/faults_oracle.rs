@@ -12,6 +12,7 @@ use std::fs;
 use std::io::Write as _;
 use std::sync::Mutex;
 use std::thread;
+use std::time::Duration;
 
 use kit::grafana::{Effect, Entry, Fault, HOOK_PASSWORD, Options, Profile, Target, changed};
 use kit::sandbox::{Run, Sandbox};
@@ -87,20 +88,15 @@ fn question(entry: &Entry) -> String {
 }
 
 fn sandbox(target: &Target, update: bool) -> Sandbox {
-    let patience = |sandbox: Sandbox| {
-        sandbox
-            .env("HOOK_PASSWORD", HOOK_PASSWORD)
-            .env("MAX_RETRIES", "1")
-            .env("WAIT_TIMEOUT", "2s")
-            .env("APPLY_TIMEOUT", "4s")
-            .env("REQUEST_TIMEOUT", "2s")
+    let fresh = || {
+        target.sandbox().env("HOOK_PASSWORD", HOOK_PASSWORD).env("MAX_RETRIES", "1").deadline(Duration::from_mins(3))
     };
-    let sandbox = patience(target.sandbox());
+    let sandbox = fresh();
     let files = target.every_kind(&sandbox.path("token"));
     if !update {
         return sandbox.config(&files);
     }
-    let before = patience(target.sandbox()).config(&target.every_kind(&sandbox.path("token")));
+    let before = fresh().config(&target.every_kind(&sandbox.path("token")));
     target.apply(&before);
     sandbox.config(&changed(files))
 }
@@ -122,11 +118,18 @@ fn is_true(target: &Target, sandbox: &Sandbox, wanted: &Value) -> bool {
 /// One life: the fault, the healing, the second run.
 fn life(profile: Profile, update: bool, nth: usize, kind: Kind, length: Length, wanted: &Value, row: &mut Row) {
     let target = start(profile);
-    let sandbox = sandbox(&target, update);
+    let mut sandbox = sandbox(&target, update);
+    // What stays broken is waited for in vain; what fails once is given the usual time, on a slow machine too.
+    if length == Length::FromThenOn {
+        sandbox.set("WAIT_TIMEOUT", "5s");
+        sandbox.set("APPLY_TIMEOUT", "5s");
+    }
     let fault = Fault::anywhere("/", kind.effect()).nth(u64::try_from(nth).expect("a few"));
     target.server().fault(if length == Length::Once { fault } else { fault.times(u64::MAX) });
     let first = sandbox.run(&[]);
     target.server().clear_faults();
+    sandbox.set("WAIT_TIMEOUT", "1m");
+    sandbox.set("APPLY_TIMEOUT", "1m");
     let first_true = is_true(&target, &sandbox, wanted);
     let second = sandbox.run(&[]);
     let second_true = is_true(&target, &sandbox, wanted);
