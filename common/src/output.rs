@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{Level, LevelFilter};
@@ -21,7 +21,7 @@ pub mod secret;
 mod stderr;
 pub mod telemetry;
 
-pub use record::{fields, record};
+pub use record::{fields, record, visible};
 
 use record::Line;
 use stderr::Stderr;
@@ -102,6 +102,12 @@ const KEPT_LIMIT: usize = 512 * 1024;
 /// Starts the output; a second call changes nothing. `level` is for the program's own records. The libraries' records are let through
 /// as `rust_log` says (`RUST_LOG`), else warnings and errors alone: their other lines are about sockets, not about the work.
 pub fn start(origin: Origin, format: Option<Format>, level: LevelFilter, rust_log: Option<&str>) {
+    // Who comes second waits until the first is through: a crash has something to say at once.
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| start_once(origin, format, level, rust_log));
+}
+
+fn start_once(origin: Origin, format: Option<Format>, level: LevelFilter, rust_log: Option<&str>) {
     let terminal = std::io::stderr().is_terminal();
     let own = origin.app.replace('-', "_");
     let output = Output {

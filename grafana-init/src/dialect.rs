@@ -49,6 +49,10 @@ pub(crate) fn explain(body: &str) -> Option<String> {
     if value.as_object().is_some_and(serde_json::Map::is_empty) {
         return Some("an error without a word".to_owned());
     }
+    // `/api/health` while Grafana starts.
+    if let Some(state) = value["database"].as_str() {
+        return Some(format!("database: {state}"));
+    }
     let message = value["message"].as_str().filter(|message| !message.is_empty())?;
     let detail = value["extra"]["Error"].as_str().filter(|detail| !message.contains(detail));
     let hints = [

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use common::net::http::{Client, PROBE_LIMIT, Reply, shorten};
+use common::net::http::{Client, PROBE_LIMIT, Reply};
 use common::net::wait::{PASSWORD_TRIES, Probe};
 use serde_json::Value;
 
@@ -100,7 +100,7 @@ fn refused(base: &str, tries: u32, path: &str, reply: &Reply) -> Probe {
             reply.content_type
         ));
     }
-    let words = crate::dialect::explain(&reply.body).unwrap_or_else(|| shorten(&reply.body));
+    let words = reply.words(crate::dialect::explain);
     let words = if words.is_empty() { String::new() } else { format!(": {words}") };
     match status {
         401 => Probe::Denied(format!(

@@ -25,6 +25,7 @@ pub(crate) const APP: App = App {
     about: "makes a Grafana match a folder of JSON files",
     variables: "  GRAFANA_URL=http://grafana:3000 GRAFANA_USERNAME GRAFANA_PASSWORD GRAFANA_TOKEN
   GRAFANA_CA_FILE GRAFANA_CERT_FILE GRAFANA_KEY_FILE GRAFANA_INSECURE=false
+  GRAFANA_VERIFY_HOSTNAME=true
   GRAFANA_ORG_ID GRAFANA_SECRETS=keep GRAFANA_DIGEST_KEY GRAFANA_PROVENANCE=api",
     kinds: &crate::kinds::SPECS,
     service,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::files::foreign::Declared;
 use common::net::tls;
 use common::output::secret::Secret;
-use common::process::settings::{Env, Server, Tls};
+use common::process::settings::{Check, Env, Server, Tls};
 use rustls::ClientConfig;
 
 use crate::client::{Access, Address};
@@ -105,11 +105,10 @@ pub(crate) fn read(env: &mut Env) -> Option<Settings> {
         (files.cert_file, files.key_file) = (from_file("KAFKA_CERT_FILE"), from_file("KAFKA_KEY_FILE"));
     }
 
-    files.any_name = !chosen(env, &file, "KAFKA_VERIFY_HOSTNAME", &[("true", true), ("false", false)]).unwrap_or(true);
-    if files.any_name {
-        env.warning(
-            "KAFKA_VERIFY_HOSTNAME is false: a certificate of the same authority for any other server is taken as well",
-        );
+    let by_name = chosen(env, &file, "KAFKA_VERIFY_HOSTNAME", &[("true", true), ("false", false)]);
+    if files.check == Check::Everything && by_name == Some(false) {
+        files.check = Check::Chain;
+        env.any_name("KAFKA");
     }
 
     unused(env, protocol, mechanism, (&user, &password, &token, &oauth), &files);
@@ -195,8 +194,8 @@ fn unused(
         let set = [
             ("KAFKA_CA_FILE", tls.ca_file.is_some() && !verifies),
             ("KAFKA_CERT_FILE", tls.cert_file.is_some()),
-            ("KAFKA_INSECURE", tls.insecure && !verifies),
-            ("KAFKA_VERIFY_HOSTNAME", tls.any_name && !verifies),
+            ("KAFKA_INSECURE", tls.check == Check::Nothing && !verifies),
+            ("KAFKA_VERIFY_HOSTNAME", tls.check == Check::Chain && !verifies),
         ];
         for (name, _) in set.into_iter().filter(|(_, set)| *set) {
             env.problem(format!(

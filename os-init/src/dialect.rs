@@ -9,7 +9,7 @@
 //! | data (`{}`, `{"found": false}`)                               | pipelines and scripts that are missing |
 
 use common::engine::change::Class;
-use common::net::http::{Call, Dialect};
+use common::net::http::{Call, Dialect, shorten};
 use serde_json::Value;
 
 /// The service's dialect.
@@ -131,7 +131,7 @@ pub(crate) fn explain(body: &str) -> Option<String> {
         ("more than one write index", "an alias can have one: another index has it already"),
     ];
     let hint = hints.iter().find(|(text, _)| words.contains(text)).map(|(_, hint)| format!(" ({hint})"));
-    Some(shorten(&words) + &hint.unwrap_or_default())
+    Some(shorten(&words, 1000) + &hint.unwrap_or_default())
 }
 
 fn of_json(value: &Value) -> Option<String> {
@@ -166,15 +166,6 @@ fn reasons(error: &Value) -> String {
         at = error.get("caused_by");
     }
     said.join(": ")
-}
-
-fn shorten(words: &str) -> String {
-    const LONGEST: usize = 1000;
-    if words.len() <= LONGEST {
-        words.to_owned()
-    } else {
-        format!("{}…", &words[..words.floor_char_boundary(LONGEST)])
-    }
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ impl Ready {
             let shard = answer["shard"].as_u64().unwrap_or(0);
             if let Some(words) = words {
                 why += &format!("; shard {shard} of {index}: {words}");
-                why += &decider.map(|decider| format!(": {}", shorten(decider))).unwrap_or_default();
+                why += &decider.map(|decider| format!(": {}", shorten(decider, 300))).unwrap_or_default();
             }
         }
         self.shards = Some((Instant::now(), why.clone()));
@@ -164,7 +164,7 @@ fn refused(base: &str, path: &str, reply: &Reply) -> Probe {
     if reply.is_html() && reply.location.is_none() {
         return Probe::NotReady(format!("{base} answers with a web page (status {}), not with the API", reply.status));
     }
-    let words = crate::dialect::explain(&reply.body).unwrap_or_else(|| shorten(&reply.body));
+    let words = reply.words(crate::dialect::explain);
     let words = if words.is_empty() { String::new() } else { format!(": {words}") };
     match reply.status {
         401 => Probe::Denied(format!(

@@ -25,6 +25,7 @@ pub(crate) const APP: App = App {
     about: "makes an OpenSearch cluster match a folder of JSON files",
     variables: "  OPENSEARCH_URL=http://opensearch:9200 OPENSEARCH_USERNAME OPENSEARCH_PASSWORD OPENSEARCH_TOKEN
   OPENSEARCH_CA_FILE OPENSEARCH_CERT_FILE OPENSEARCH_KEY_FILE OPENSEARCH_INSECURE=false
+  OPENSEARCH_VERIFY_HOSTNAME=true
   WAIT_STATUS=yellow MIN_DATA_NODES=1",
     kinds: &crate::kinds::SPECS,
     service,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// Who signs.
@@ -64,14 +65,31 @@ impl Authority {
         }
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.signed_by(&key, &self.issuer).expect("the certificate can be made");
-        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        Identity::of(certificate.der().clone(), &PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+    }
+}
+
+impl Identity {
+    /// Any certificate with its key, also one that no careful program would take.
+    pub fn of(certificate: CertificateDer<'static>, key: &PrivateKeyDer<'_>) -> Self {
+        let key = rustls::crypto::ring::sign::any_supported_type(key).expect("a key of a usual kind");
+        let resolver = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("ring has the default versions")
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .expect("the key fits the certificate");
-        Identity { config: Arc::new(config) }
+            .with_cert_resolver(Arc::new(resolver));
+        Self { config: Arc::new(config) }
+    }
+
+    /// What `openssl req -x509` makes: the server's own certificate, which says that it is an authority. With its PEM.
+    pub fn self_signed(name: &str) -> (Self, String) {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("the name is good");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key can be made");
+        let certificate = params.self_signed(&key).expect("the certificate can be made");
+        let identity = Self::of(certificate.der().clone(), &PrivateKeyDer::Pkcs8(key.serialize_der().into()));
+        (identity, certificate.pem())
     }
 }
 

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use rustix::process::Signal;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
+pub use secrets::sung;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -233,9 +234,11 @@ impl Running {
         };
         let elapsed = self.started.elapsed();
         let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
-        let result = self.result.as_ref().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+        // A result that went down a pipe is not there any more.
+        let written = self.result.as_ref().filter(|file| file.is_file() && !file.starts_with("/dev"));
+        let result = written.and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
         for (place, text) in [("stdout", &stdout), ("stderr", &stderr), ("the result file", &result)] {
-            if let Some(secret) = secrets::sung(&self.secrets, text) {
+            if let Some(secret) = sung(&self.secrets, text) {
                 panic!("{place} of `{}` holds the secret {secret:?}:\n{text}", self.command);
             }
         }

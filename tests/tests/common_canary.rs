@@ -1,12 +1,14 @@
 //! A canary in every secret setting and file: whatever a run does, and however it fails, nothing that it leaves anywhere sings.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kit::authority::Authority;
 use kit::fixture::{cluster, grafana, grafana_init, os_init};
 use kit::grafana::{Effect, Fault};
 use kit::loki::Loki;
-use kit::sandbox::{Run, Sandbox};
+use kit::sandbox::{Run, Sandbox, sung};
 use kit::scripted_http::{Answer, Response, ScriptedHttp};
 use kit::servers::kafka::{Kafka, Listener, Version};
 use serde_json::json;
@@ -14,21 +16,12 @@ use serde_json::json;
 /// Each secret contains it, so that one search finds any of them.
 const CANARY: &str = "kanarienvogel";
 
-/// Fails if a text holds the canary, as it is or in one of the ways that it travels.
+/// Fails if a text holds the canary, or eight letters of it, as it is or in one of the ways that it travels.
 #[track_caller]
 fn silent(place: &str, text: &str) {
-    use base64::Engine;
-    let lower = text.to_lowercase();
-    let line = lower.lines().find(|line| line.contains(CANARY));
-    assert!(line.is_none(), "{place} sings: {line:?}");
-    // Any of the three alignments of base64, without the letters that its neighbors decide.
-    for shift in 0..3 {
-        let encoded =
-            base64::engine::general_purpose::STANDARD_NO_PAD.encode([&vec![b'.'; shift], CANARY.as_bytes()].concat());
-        let middle = &encoded[4..encoded.len() - 3];
-        let line = text.lines().find(|line| line.contains(middle));
-        assert!(line.is_none(), "{place} sings in base64: {line:?}");
-    }
+    let canary = BTreeSet::from([CANARY.to_owned()]);
+    let line = text.lines().find(|line| sung(&canary, line).is_some());
+    assert!(line.is_none() && sung(&canary, text).is_none(), "{place} sings: {line:?}");
 }
 
 #[track_caller]
@@ -373,4 +366,92 @@ fn the_search_finds_a_canary() {
     }
     let server = cluster();
     silent_run(&os_init(&server.url()).run(&["plan"]));
+}
+
+/// What a server or a proxy may make of the secret that it was sent.
+fn dressed(secret: &str) -> Vec<(&'static str, String)> {
+    use base64::Engine;
+    let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let percent: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let ascii: String = secret.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+    let html: String = secret.chars().map(|c| format!("&#{};", u32::from(c))).collect();
+    let (half, rest) = secret.split_at(secret.len() / 2);
+    vec![
+        ("as it is", secret.to_owned()),
+        ("base64", base64(secret)),
+        ("base64 of more", base64(&format!("a:{secret}:b"))),
+        ("base64url", base64(secret).replace('+', "-").replace('/', "_")),
+        ("base64 in lines", base64(secret).replace('a', "a\n")),
+        ("hex", hex.clone()),
+        ("HEX", hex.to_uppercase()),
+        ("percent", percent.clone()),
+        ("percent of percent", percent.replace('%', "%25")),
+        ("JSON, ASCII", ascii.clone()),
+        ("JSON in JSON", ascii.replace('\\', "\\\\")),
+        ("HTML", html.clone()),
+        ("HTML of HTML", html.replace('&', "&amp;")),
+        ("capitals", secret.to_uppercase()),
+        ("wrapped", format!("{half}\r\n    {rest}")),
+        ("a half", half.to_owned()),
+        ("the other half", rest.to_owned()),
+        ("at the 300th byte", format!("{}{secret}", ".".repeat(288))),
+        ("at the 1000th byte", format!("{}{secret}", ".".repeat(988))),
+    ]
+}
+
+/// A cluster that is ready, unless it asks for other credentials, and answers everything else with that.
+fn cluster_saying(status: u16, content_type: &str, body: &str) -> ScriptedHttp {
+    let (content_type, body) = (content_type.to_owned(), body.to_owned());
+    ScriptedHttp::new(move |request, _| match (request.method.as_str(), request.path()) {
+        ("GET", "/") if status != 401 => Answer::json(
+            200,
+            &json!({"cluster_uuid": "c", "version": {"number": "3.4.0", "distribution": "opensearch"}}),
+        ),
+        ("GET", "/_cluster/health") if status != 401 => Answer::json(
+            200,
+            &json!({"status": "green", "number_of_data_nodes": 1, "discovered_cluster_manager": true}),
+        ),
+        _ => Answer::Say(Response::new(status, &content_type, body.clone())),
+    })
+}
+
+/// Every form, in a JSON error, in JSON that is none, in plain text and on a page, while waiting and while working.
+#[test]
+fn a_secret_comes_back_in_other_clothes() {
+    let secret = format!("{CANARY}-{CANARY}");
+    let (secret, tried) = (secret.as_str(), AtomicUsize::new(0));
+    let check = |dress: &str, echo: &str| {
+        let error = json!({"error": {"reason": echo}, "message": echo, "status": 400}).to_string();
+        for (shape, content_type, body) in [
+            ("an error", "application/json", error),
+            ("JSON", "application/json", json!({"sent": echo}).to_string()),
+            ("text", "text/plain", echo.to_owned()),
+            ("a page", "text/html", format!("<html><body>{echo}</body></html>")),
+        ] {
+            for status in [400, 401, 200] {
+                let server = cluster_saying(status, content_type, &body);
+                let sandbox = os_init(&server.url())
+                    .env("OPENSEARCH_USERNAME", "admin")
+                    .env("OPENSEARCH_PASSWORD", secret)
+                    .env("LOG_LEVEL", "trace")
+                    .env("WAIT_TIMEOUT", "200ms")
+                    .env("MAX_RETRIES", "0");
+                let result = sandbox.path("result.json");
+                let sandbox = sandbox.env("RESULT_FILE", result.display().to_string());
+                let run = sandbox.run(&["apply"]);
+                assert_ne!(run.code(), Some(0), "{dress} in {shape}: {run}");
+                silent_run(&run);
+                silent("the result", &std::fs::read_to_string(result).expect("written"));
+                tried.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let check = &check;
+        for (dress, echo) in dressed(secret) {
+            scope.spawn(move || check(dress, &echo));
+        }
+    });
+    assert_eq!(tried.into_inner(), 19 * 4 * 3);
 }

@@ -30,6 +30,7 @@ const SETTINGS: &[&str] = &[
     "LOKI_TOKEN",
     "LOKI_CA_FILE",
     "LOKI_TENANT",
+    "LOKI_REQUIRED",
     "PUSHGATEWAY_URL",
     "PUSHGATEWAY_USERNAME",
     "PUSHGATEWAY_PASSWORD",
@@ -50,6 +51,7 @@ const OWN_SETTINGS: [&[&str]; 3] = [
         "OPENSEARCH_CERT_FILE",
         "OPENSEARCH_KEY_FILE",
         "OPENSEARCH_INSECURE",
+        "OPENSEARCH_VERIFY_HOSTNAME",
         "WAIT_STATUS",
         "MIN_DATA_NODES",
     ],
@@ -90,6 +92,7 @@ const OWN_SETTINGS: [&[&str]; 3] = [
         "GRAFANA_CERT_FILE",
         "GRAFANA_KEY_FILE",
         "GRAFANA_INSECURE",
+        "GRAFANA_VERIFY_HOSTNAME",
         "GRAFANA_ORG_ID",
         "GRAFANA_SECRETS",
         "GRAFANA_DIGEST_KEY",
@@ -172,7 +175,17 @@ fn every_setting_and_kind_is_documented() {
     let names = SETTINGS.iter().chain(OWN_SETTINGS.into_iter().flatten()).chain(KINDS.into_iter().flatten());
     // What is the same for each prefix, and `_FILE` beside each secret, is documented once.
     let documented = |name: &&&str| {
-        let shared = ["USERNAME", "PASSWORD", "PASSWORD_FILE", "TOKEN", "CA_FILE", "CERT_FILE", "KEY_FILE", "INSECURE"];
+        let shared = [
+            "USERNAME",
+            "PASSWORD",
+            "PASSWORD_FILE",
+            "TOKEN",
+            "CA_FILE",
+            "CERT_FILE",
+            "KEY_FILE",
+            "INSECURE",
+            "VERIFY_HOSTNAME",
+        ];
         let suffix = name.split_once('_').map(|(_, suffix)| suffix).filter(|suffix| shared.contains(suffix));
         words.contains(**name)
             || suffix.is_some_and(|suffix| {

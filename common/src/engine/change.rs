@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::output::secret::mask;
+
 /// Names one object of one kind, in one organization where the server has organizations.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectId {
@@ -203,8 +205,9 @@ impl fmt::Display for Shown {
             Self::Absent => f.write_str("(absent)"),
             Self::Masked => f.write_str("(secret)"),
             Self::Json(text) if text.len() > SHOWN_LIMIT => {
-                let end = text.floor_char_boundary(SHOWN_LIMIT);
-                write!(f, "{}… ({} bytes)", &text[..end], text.len())
+                // Hidden before it is cut: the beginning of a secret looks like none.
+                let masked = mask(&text[..text.floor_char_boundary(16 * SHOWN_LIMIT)]);
+                write!(f, "{}… ({} bytes)", &masked[..masked.floor_char_boundary(SHOWN_LIMIT)], text.len())
             }
             Self::Json(text) => f.write_str(text),
         }

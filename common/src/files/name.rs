@@ -24,7 +24,11 @@ pub fn encode(name: &str) -> String {
     use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
     const UNSAFE: AsciiSet =
         CONTROLS.add(b'/').add(b'\\').add(b'%').add(b':').add(b'*').add(b'?').add(b'"').add(b'<').add(b'>').add(b'|');
-    let encoded = utf8_percent_encode(name, &UNSAFE).to_string();
+    // What is not ASCII stays: encoded, a name of thirty Chinese characters would be longer than file systems take.
+    let plain = |c: char| !c.is_ascii() && !c.is_control();
+    let show =
+        |c: char| if plain(c) { c.to_string() } else { utf8_percent_encode(&c.to_string(), &UNSAFE).to_string() };
+    let encoded: String = name.chars().map(show).collect();
     // A leading dot would hide the file, or be `..`; a leading underscore is free.
     match encoded.strip_prefix('.') {
         Some(rest) => format!("%2E{rest}"),

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ureq::http::Request;
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::unversioned::transport::{Connector, TcpConnector};
 
 use crate::engine::change::{Class, Failure};
 use crate::net::retry::{Counters, Deadline, repeat, worth_waiting};
+use crate::net::tls::client_config;
 use crate::net::wait::{PASSWORD_TRIES, TOKEN_TRIES};
 use crate::process::settings::{Login, Server};
 
@@ -19,12 +20,14 @@ mod attempt;
 mod call;
 mod connect;
 mod question;
+mod secure;
 
 pub use attempt::Attempt;
 pub use call::{Call, Reply, shorten};
 
 use attempt::{host_of, read_answer, trouble};
-use connect::{Names, authorization, tls_config};
+use connect::{Names, authorization};
+use secure::Secure;
 
 /// The limits of one request.
 #[derive(Clone, Copy, Debug)]
@@ -81,10 +84,13 @@ impl Client {
             .timeout_await_100(None)
             .input_buffer_size(32 * 1024)
             .output_buffer_size(32 * 1024)
-            .tls_config(tls_config(&server.tls)?)
             .build();
         Ok(Self {
-            agent: ureq::Agent::with_parts(config, DefaultConnector::default(), Names),
+            agent: ureq::Agent::with_parts(
+                config,
+                TcpConnector::default().chain(Secure(client_config(&server.tls)?)),
+                Names,
+            ),
             bases: server.urls.clone(),
             current: AtomicUsize::new(0),
             authorization: Mutex::new(authorization(&server.login)),
@@ -227,7 +233,7 @@ impl Client {
             _ => Class::Fatal,
         });
         let code = (self.dialect.code)(&reply.body);
-        let words = (self.dialect.explain)(&reply.body).unwrap_or_else(|| shorten(&reply.body));
+        let words = reply.words(self.dialect.explain);
         let words = if words.is_empty() { String::new() } else { format!(": {words}") };
         let to = reply.location.map(|location| format!(" to {location}")).unwrap_or_default();
         let message = format!("{} {}: status {status}{to}{words}", call.method, call.path);

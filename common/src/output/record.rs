@@ -173,7 +173,8 @@ fn plain(value: &Value) -> String {
 }
 
 /// On one line and without a server's escape sequences, which could paint over a terminal.
-fn visible(text: &str) -> String {
+#[must_use]
+pub fn visible(text: &str) -> String {
     let shown = |c: char| match c {
         '\n' | '\r' | '\t' => ' ',
         c if c.is_control() => '\u{fffd}',

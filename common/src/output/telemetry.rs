@@ -15,7 +15,7 @@ use crate::output::report::{Figures, Stage};
 use crate::output::{self, Kept};
 use crate::process::cli::Command;
 use crate::process::exit::Reason;
-use crate::process::settings::{Common, Server};
+use crate::process::settings::{Common, Login, Server};
 use crate::process::signal::Event;
 
 /// Both pushes together, whatever becomes of them.
@@ -25,87 +25,132 @@ pub const LIMIT_AFTER_SIGNAL: Duration = Duration::from_millis(800);
 /// The threads stop this much earlier than `push` does, so that their own words get through.
 const MARGIN: Duration = Duration::from_millis(50);
 
+/// An address that refuses, or has no name, is given up after this: whoever is only slow has the whole limit.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+const LOKI: &str = "Loki";
+const PUSHGATEWAY: &str = "Pushgateway";
+
 type Job = Box<dyn FnOnce(Deadline) -> Result<(), String> + Send>;
 
-/// Pushes what the settings ask for, both at the same time, for at most [`LIMIT`]; a signal that comes meanwhile shortens that.
-///
-/// `command` is `None` when the command line was wrong: its record goes to Loki, as a container with a typo in its command is a
-/// failed run like any other, but a Pushgateway's figures are those of `apply` alone.
-pub fn push(
-    common: &Common,
-    command: Option<&Command>,
-    figures: &Figures,
-    sender: &Sender<Event>,
-    events: &Receiver<Event>,
-) {
-    let limit = if matches!(figures.reason, Reason::Signal(_)) { LIMIT_AFTER_SIGNAL } else { LIMIT };
-    let mut deadline = Deadline::after(limit);
-    let mut waiting: Vec<&str> = Vec::new();
-    for (name, job) in jobs(common, command, figures) {
-        let sender = sender.clone();
-        let thread_deadline = Deadline::after(limit.saturating_sub(MARGIN));
-        let spawned = std::thread::Builder::new().name(name.into()).spawn(move || {
-            #[cfg(debug_assertions)]
-            crate::process::signal::crash_if_asked(name);
-            // Fails only if main is gone already.
-            let _ = sender.send(Event::Told(name, job(thread_deadline)));
-        });
-        match spawned {
-            Ok(_) => waiting.push(name),
-            Err(error) => failed(name, &format!("cannot start a thread: {error}")),
-        }
-    }
-    while !waiting.is_empty() {
-        match events.recv_timeout(deadline.left()) {
-            Ok(Event::Told(name, result)) => {
-                waiting.retain(|waits| *waits != name);
-                if let Err(error) = result {
-                    failed(name, &error);
-                }
-            }
-            // The run itself is over and keeps its code; only the goodbye is cut short.
-            Ok(Event::Signal(_)) => deadline = deadline.at_most(LIMIT_AFTER_SIGNAL),
-            // Which of the two crashed is not known, and the other one may still get through.
-            Ok(Event::Crash(text)) => failed("Loki or Pushgateway", &format!("crashed: {text}")),
-            Ok(Event::Done(_)) => {}
-            Err(_) => break,
-        }
-    }
-    for name in waiting {
-        failed(name, "no answer in time");
-    }
+/// The pushes at the end of one run; together they take at most [`LIMIT`], and a signal that comes meanwhile shortens that.
+pub struct Push<'r> {
+    common: &'r Common,
+    /// `None` when the command line was wrong: its record goes to Loki, as a container with a typo in its command is a failed run
+    /// like any other, but a Pushgateway's figures are those of `apply` alone.
+    command: Option<&'r Command>,
+    deadline: Deadline,
+    records_pushed: bool,
+    sender: &'r Sender<Event>,
+    events: &'r Receiver<Event>,
 }
 
-fn jobs(common: &Common, command: Option<&Command>, figures: &Figures) -> Vec<(&'static str, Job)> {
-    let mut jobs: Vec<(&'static str, Job)> = Vec::new();
-    // A server without a URL is a setting that is wrong and was complained of.
-    let usable = |server: &Option<Server>| server.clone().filter(|server| !server.urls.is_empty());
-    let app = output::origin().map_or("init", |origin| origin.app);
-    if let Some(mut loki) = usable(&common.loki).filter(|_| logs(command)) {
+impl<'r> Push<'r> {
+    /// Nothing is pushed yet; the time runs from now on.
+    #[must_use]
+    pub fn new(
+        common: &'r Common,
+        command: Option<&'r Command>,
+        reason: Reason,
+        sender: &'r Sender<Event>,
+        events: &'r Receiver<Event>,
+    ) -> Self {
+        let limit = if matches!(reason, Reason::Signal(_)) { LIMIT_AFTER_SIGNAL } else { LIMIT };
+        Self { common, command, deadline: Deadline::after(limit), records_pushed: false, sender, events }
+    }
+
+    /// Pushes the records alone; says why they were lost, if they were.
+    #[must_use]
+    pub fn records(&mut self) -> Option<String> {
+        self.records_pushed = true;
+        let jobs = self.loki().into_iter().collect();
+        self.push(jobs).into_iter().next()
+    }
+
+    /// Pushes what is not pushed yet, both at the same time.
+    pub fn rest(&mut self, figures: &Figures) {
+        let records = if self.records_pushed { None } else { self.loki() };
+        let jobs = records.into_iter().chain(self.pushgateway(figures)).collect();
+        self.push(jobs);
+    }
+
+    /// Does the jobs at the same time; returns why some failed, each of which was warned about.
+    fn push(&mut self, jobs: Vec<(&'static str, Job)>) -> Vec<String> {
+        let mut lost = Vec::new();
+        let mut failed = |name: &str, error: &str| {
+            log::warn!(target = name, error = error; "telemetry was not taken");
+            lost.push(error.to_owned());
+        };
+        let mut waiting: Vec<&str> = Vec::new();
+        for (name, job) in jobs {
+            let sender = self.sender.clone();
+            let thread_deadline = self.deadline.at_most(self.deadline.left().saturating_sub(MARGIN));
+            let spawned = std::thread::Builder::new().name(name.into()).spawn(move || {
+                #[cfg(debug_assertions)]
+                crate::process::signal::crash_if_asked(name);
+                // Fails only if main is gone already.
+                let _ = sender.send(Event::Pushed(name, job(thread_deadline)));
+            });
+            match spawned {
+                Ok(_) => waiting.push(name),
+                Err(error) => failed(name, &format!("cannot start a thread: {error}")),
+            }
+        }
+        while !waiting.is_empty() {
+            match self.events.recv_timeout(self.deadline.left()) {
+                Ok(Event::Pushed(name, result)) => {
+                    waiting.retain(|waits| *waits != name);
+                    if let Err(error) = result {
+                        failed(name, &error);
+                    }
+                }
+                // The run itself is over and keeps its code; only the goodbye is cut short.
+                Ok(Event::Signal(_)) => self.deadline = self.deadline.at_most(LIMIT_AFTER_SIGNAL),
+                // Which of the two crashed is not known, and the other one may still get through.
+                Ok(Event::Crash(text)) => failed("Loki or Pushgateway", &format!("crashed: {text}")),
+                Ok(Event::Done(_) | Event::Told(_)) => {}
+                Err(_) => break,
+            }
+        }
+        for name in waiting {
+            failed(name, "no answer in time");
+        }
+        lost
+    }
+
+    fn loki(&self) -> Option<(&'static str, Job)> {
+        let common = self.common;
+        let mut loki = usable(common.loki.as_ref()).filter(|_| logs(self.command))?;
         for url in &mut loki.urls {
             if let Some(base) = url.strip_suffix(LOKI_PUSH) {
                 *url = base.to_owned();
             }
         }
         let (records, dropped) = output::take_kept();
-        let mut call = Call::post(LOKI_PUSH, loki_body(app, common.instance.as_deref(), &records, dropped));
+        let mut call = Call::post(LOKI_PUSH, loki_body(app(), common.instance.as_deref(), &records, dropped));
         if let Some(tenant) = &common.loki_tenant {
             call = call.header("x-scope-orgid", tenant);
         }
         // 260 is "ingestion blocked": it looks like a success and is none.
-        jobs.push(("Loki", Box::new(move |deadline| send(&loki, &call, &[200, 204], deadline))));
+        Some((LOKI, Box::new(move |deadline| send(&loki, &call, &[200, 204], deadline))))
     }
-    if let Some(gateway) = usable(&common.pushgateway).filter(|_| command == Some(&Command::Apply)) {
+
+    fn pushgateway(&self, figures: &Figures) -> Option<(&'static str, Job)> {
+        let gateway = usable(self.common.pushgateway.as_ref()).filter(|_| self.command == Some(&Command::Apply))?;
         // POST replaces only the names sent: the time of an older success survives a failure.
-        let path = gateway_path(app, common.instance.as_deref());
+        let path = gateway_path(app(), self.common.instance.as_deref());
         let call = Call::post(path, metrics(figures)).header("content-type", "text/plain; version=0.0.4");
-        jobs.push(("Pushgateway", Box::new(move |deadline| send(&gateway, &call, &[200, 202], deadline))));
+        Some((PUSHGATEWAY, Box::new(move |deadline| send(&gateway, &call, &[200, 202], deadline))))
     }
-    jobs
 }
 
-fn failed(name: &str, error: &str) {
-    log::warn!(target = name, error = error; "telemetry was not taken");
+fn app() -> &'static str {
+    output::origin().map_or("init", |origin| origin.app)
+}
+
+/// A server without a URL is a setting that is wrong and was complained of.
+fn usable(server: Option<&Server>) -> Option<Server> {
+    server.filter(|server| !server.urls.is_empty()).cloned()
 }
 
 fn logs(command: Option<&Command>) -> bool {
@@ -125,33 +170,46 @@ fn send(server: &Server, call: &Call, good: &[u16], deadline: Deadline) -> Resul
     let plain = Dialect { judge: |_, _, _| None, code: |_| None, explain: |_| None };
     let client =
         Client::new(server, limits, plain, Arc::new(Counters::default())).map_err(|error| format!("{error:#}"))?;
-    let mut rest = FIRST_PAUSE;
+    let (mut rest, soon) = (FIRST_PAUSE, deadline.at_most(PATIENCE));
     loop {
-        let (why, asked) = match client.attempt(call, deadline.left()) {
+        let (why, asked, end) = match client.attempt(call, deadline.left()) {
             Attempt::Answered(reply) if good.contains(&reply.status) && !reply.is_html() => return Ok(()),
             Attempt::Answered(reply) => {
                 let to = reply.location.as_ref().map(|location| format!(" to {location}")).unwrap_or_default();
-                let body = if reply.is_html() { "a web page".to_owned() } else { shorten(&reply.body) };
-                let why = format!("{} answered {}{to}: {body}", client.base(), reply.status);
+                let words = match server.login {
+                    Login::Anonymous if !reply.is_html() => shorten(&reply.body, 300),
+                    _ => reply.words(message),
+                };
+                let why = format!("{} answered {}{to}: {words}", client.base(), reply.status);
                 // A 400 of Loki may have kept a part of the lines (3.4.6 does): it is never sent again as a whole.
                 if reply.status != 429 && reply.status < 500 {
                     return Err(why);
                 }
-                (why, reply.retry_after)
+                (why, reply.retry_after, deadline)
             }
             Attempt::Impossible(why) | Attempt::Nonsense(why) => return Err(why),
-            Attempt::NotSent(why) | Attempt::Lost(why) => {
+            Attempt::NotSent(why) => {
                 client.next_base();
-                (why, None)
+                (why, None, soon)
+            }
+            Attempt::Lost(why) => {
+                client.next_base();
+                (why, None, deadline)
             }
         };
         rest = rest.max(asked.unwrap_or_default());
-        if rest >= deadline.left() {
+        if rest >= end.left() {
             return Err(why);
         }
         pause(rest, deadline);
         rest = (rest * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// The server's own words out of a JSON error.
+fn message(body: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(body).ok()?;
+    ["message", "error", "reason"].iter().find_map(|name| value[*name].as_str().map(str::to_owned))
 }
 
 const LOKI_PUSH: &str = "/loki/api/v1/push";

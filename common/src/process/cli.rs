@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 
 use crate::files::{Syntax, nearest};
+use crate::process::settings::quoted;
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,13 +81,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, String> {
     let mut word: Option<String> = None;
     let mut folder: Option<PathBuf> = None;
     let mut special = None;
-    while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
+    while let Some(arg) = parser.next().map_err(|error| said(&error))? {
         let text =
-            |parser: &mut lexopt::Parser| parser.value().and_then(ValueExt::string).map_err(|error| error.to_string());
+            |parser: &mut lexopt::Parser| parser.value().and_then(ValueExt::string).map_err(|error| said(&error));
         match arg {
             Long("help") | Short('h') => special = special.or(Some(Command::Help)),
             Long("version") | Short('V') => special = special.or(Some(Command::Version)),
-            Long("config") => args.config = Some(parser.value().map_err(|error| error.to_string())?.into()),
+            Long("config") => args.config = Some(parser.value().map_err(|error| said(&error))?.into()),
             Long("kind") => args.kinds.push(text(&mut parser)?),
             Long("format") => {
                 let word = text(&mut parser)?;
@@ -106,7 +107,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, String> {
                 word = Some(value);
             }
             Value(value) if word.as_deref() == Some("export") && folder.is_none() => folder = Some(value.into()),
-            Value(value) => return Err(format!("unexpected argument {:?}", value.to_string_lossy())),
+            Value(value) => return Err(format!("unexpected argument {}", quoted(&value.to_string_lossy()))),
             Long(option) => return Err(unknown("option", &format!("--{option}"), &OPTIONS)),
             Short(option) => return Err(unknown("option", &format!("-{option}"), &OPTIONS)),
         }
@@ -118,6 +119,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, String> {
         (None, Some("validate"), _) => Command::Validate,
         (None, Some("wait"), _) => Command::Wait,
         (None, Some("healthcheck"), _) => Command::Healthcheck,
+        (None, Some(_), Some(folder)) if folder.as_os_str().is_empty() => {
+            return Err("export needs the folder to write to, and \"\" names none: is the variable set?".into());
+        }
         (None, Some(_), Some(folder)) => Command::Export(folder),
         (None, Some(_), None) => return Err("export needs the folder to write to: export DIR".into()),
     };
@@ -131,10 +135,18 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, String> {
     Ok(args)
 }
 
+/// An error of the parser, without the value that it would quote.
+fn said(error: &lexopt::Error) -> String {
+    match error {
+        lexopt::Error::UnexpectedValue { option, .. } => format!("{option} takes no value"),
+        other => other.to_string(),
+    }
+}
+
 fn unknown(what: &str, given: &str, known: &[&str]) -> String {
     match nearest(given, known.iter().copied()) {
-        Some(near) => format!("unknown {what} {given:?}: did you mean {near}?"),
-        None => format!("unknown {what} {given:?}: known are {}", known.join(", ")),
+        Some(near) => format!("unknown {what} {}: did you mean {near}?", quoted(given)),
+        None => format!("unknown {what} {}: known are {}", quoted(given), known.join(", ")),
     }
 }
 
@@ -157,18 +169,21 @@ mod tests {
         let args = parsed(&["export", "out", "--kind", "roles", "--kind=tenants"]).expect("good");
         assert_eq!((args.command, args.kinds.len()), (Command::Export("out".into()), 2));
         assert_eq!(parsed(&["export"]).expect_err("no folder"), "export needs the folder to write to: export DIR");
+        assert!(parsed(&["export", ""]).expect_err("no name").contains("names none"));
     }
 
     #[test]
     fn mistakes_name_the_nearest() {
-        assert_eq!(parsed(&["aply"]).expect_err("typo"), "unknown command \"aply\": did you mean apply?");
-        assert_eq!(parsed(&["--confg", "x"]).expect_err("typo"), "unknown option \"--confg\": did you mean --config?");
-        assert!(parsed(&["plan", "extra"]).is_err());
+        assert_eq!(parsed(&["aply"]).expect_err("typo"), "unknown command aply: did you mean apply?");
+        assert_eq!(parsed(&["--confg", "x"]).expect_err("typo"), "unknown option --confg: did you mean --config?");
+        assert_eq!(parsed(&["plan", "extra"]).expect_err("too many"), "unexpected argument extra");
+        let said = parsed(&["apply", "http://u:secret@h"]).expect_err("a URL");
+        assert_eq!(said, "unexpected argument (a value of 17 characters, not shown)");
         assert!(parsed(&["plan", "--kind", "x"]).is_err());
         assert!(parsed(&["plan", "--format", "yaml"]).is_err());
         assert_eq!(
             parsed(&["export", "out", "--format", "yml"]).expect_err("typo"),
-            "unknown format \"yml\": did you mean yaml?"
+            "unknown format yml: did you mean yaml?"
         );
         assert_eq!(parsed(&["export", "out", "--format=yaml"]).map(|args| args.format), Ok(Syntax::Yaml));
     }

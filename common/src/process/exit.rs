@@ -28,7 +28,9 @@ pub enum Reason {
     Timeout,
     /// The server answered with something temporary until the retries were spent.
     Unavailable,
-    /// SIGINT (2) or SIGTERM (15).
+    /// The records were lost, under `LOKI_REQUIRED=true`.
+    Telemetry,
+    /// SIGHUP (1), SIGINT (2), SIGQUIT (3) or SIGTERM (15).
     Signal(i32),
     /// A crash, or something that should not happen.
     Internal,
@@ -51,9 +53,9 @@ impl Reason {
         match (self, codes) {
             (Self::Ok, _) => 0,
             (Self::Changes, _) => 2,
-            // 128 + the signal's number, as shells count; the two signals that are handled both fit.
+            // 128 + the signal's number, as shells count; the signals that are handled all fit.
             (Self::Signal(number), _) => u8::try_from(128 + number).unwrap_or(1),
-            (_, Codes::Simple) | (Self::Internal, Codes::Detailed) => 1,
+            (_, Codes::Simple) | (Self::Internal | Self::Telemetry, Codes::Detailed) => 1,
             (Self::Usage, Codes::Detailed) => 64,
             (Self::Rejected | Self::Drift, Codes::Detailed) => 65,
             (Self::WaitTimeout, Codes::Detailed) => 69,
@@ -114,6 +116,7 @@ impl fmt::Display for Reason {
             Self::Drift => "drift",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
+            Self::Telemetry => "telemetry",
             Self::Signal(_) => "signal",
             Self::Internal => "internal",
         })
@@ -146,6 +149,9 @@ mod tests {
             (Reason::Auth, 77),
             (Reason::Config, 78),
             (Reason::Internal, 1),
+            (Reason::Telemetry, 1),
+            (Reason::Signal(1), 129),
+            (Reason::Signal(3), 131),
         ];
         for (reason, code) in table {
             assert_eq!(reason.code(Codes::Detailed), code, "{reason}");

@@ -13,15 +13,15 @@ use crate::process::exit::Reason;
 
 /// The folder must be empty or not there yet: nothing of the user's is ever overwritten.
 pub fn check_folder(folder: &Path) -> Result<(), String> {
-    match std::fs::read_dir(folder) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(format!("{} is not empty: export writes to a new folder", folder.display())),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))
-        }
-        Err(error) => Err(format!("cannot read {}: {error}", folder.display())),
+    if !folder.exists() {
+        std::fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    }
+    // Also what was just made: `new/..` is the current folder.
+    let mut entries =
+        std::fs::read_dir(folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
+    match entries.next() {
+        None => Ok(()),
+        Some(_) => Err(format!("{} is not empty: export writes to a new folder", folder.display())),
     }
 }
 
@@ -42,23 +42,77 @@ pub fn run(kinds: &mut [Box<dyn AnyKind>], only: &[String], folder: &Path, synta
         }
     }
     tell_apart(&mut all);
-    let mut placeholders = BTreeSet::new();
-    let files = all.len();
-    for object in all {
+    let variables: BTreeSet<String> = all.iter().flat_map(|object| object.placeholders.clone()).collect();
+    let (mut files, mut problems) = (0, Vec::new());
+    for object in gather_long_names(all) {
         let object = in_syntax(object, syntax);
-        let encoded: Vec<String> = object.path.iter().map(|part| encode(part)).collect();
-        let path = encoded.iter().fold(folder.to_owned(), |path, part| path.join(part));
+        let path = object.path.iter().fold(folder.to_owned(), |path, part| path.join(file_name(part)));
         let parent = path.parent().unwrap_or(folder);
-        let written = std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, object.text));
-        if let Err(error) = written {
-            return (Reason::Internal, Some(format!("cannot write {}: {error}", path.display())));
+        match std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, object.text)) {
+            Ok(()) => files += 1,
+            Err(error) => problems.push(format!("cannot write {}: {error}", path.display())),
         }
-        placeholders.extend(object.placeholders);
+    }
+    for problem in &problems {
+        log::error!(error = problem; "export");
     }
     log::info!(files = files, folder:% = folder.display(); "exported");
-    let lines: String = placeholders.iter().map(|name| format!("{name}\n")).collect();
+    let lines: String = variables.iter().map(|name| format!("{name}\n")).collect();
     let _ = output::print(&lines);
-    (Reason::Ok, None)
+    match problems.into_iter().next() {
+        None => (Reason::Ok, None),
+        Some(problem) => (Reason::Internal, Some(problem)),
+    }
+}
+
+/// Puts objects whose names no file can have into the map form of their kind, where a name has any length. Deeper down the tree a name is a
+/// title that the body says as well: there it may be shortened.
+fn gather_long_names(exported: Vec<Exported>) -> Vec<Exported> {
+    let mut maps: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut files = Vec::new();
+    for object in exported {
+        match object.path.as_slice() {
+            [kind, name] if encode(name).len() > LONGEST_NAME => {
+                let name = serde_json::Value::from(name.strip_suffix(".json").unwrap_or(name));
+                maps.entry(kind.clone()).or_default().push(format!("{name}: {}", object.text.trim()));
+            }
+            _ => files.push(object),
+        }
+    }
+    files.extend(maps.into_iter().map(|(kind, objects)| {
+        let text = format!("{{\n{}\n}}\n", objects.join(",\n"));
+        Exported { path: vec![format!("{kind}.json")], text, placeholders: Vec::new() }
+    }));
+    files
+}
+
+/// The longest name that file systems take, in bytes.
+const LONGEST_NAME: usize = 255;
+
+/// A name as a file's, with its ending. One that is too long keeps its beginning and gets a digest of the whole.
+fn file_name(part: &str) -> String {
+    let encoded = encode(part);
+    if encoded.len() <= LONGEST_NAME {
+        return encoded;
+    }
+    let (stem, ending) = encoded.rsplit_once('.').filter(|(_, ending)| ending.len() < 8).unwrap_or((&encoded, ""));
+    let end = if ending.is_empty() {
+        format!("-{}", short_digest(part))
+    } else {
+        format!("-{}.{ending}", short_digest(part))
+    };
+    // Not in the middle of an escape: `%` begins one of three bytes.
+    let kept = &stem[..stem.floor_char_boundary(LONGEST_NAME - end.len())];
+    let kept = match kept.rfind('%') {
+        Some(at) if at + 3 > kept.len() => &kept[..at],
+        _ => kept,
+    };
+    format!("{kept}{end}")
+}
+
+/// Eight digits that tell a name from others, the same in every run.
+fn short_digest(name: &str) -> String {
+    digest(&SHA256, name.as_bytes()).as_ref().iter().take(4).map(|byte| format!("{byte:02X}")).collect()
 }
 
 /// The same object in the language wanted. Lines (`.jsonl`) stay as they are.
@@ -87,9 +141,7 @@ fn tell_apart(all: &mut [Exported]) {
     for object in all.iter_mut() {
         let Exported { path, text, placeholders } = object;
         for name in placeholders.iter_mut().filter(|name| seen[*name] > 1) {
-            let digest = digest(&SHA256, path.join("/").as_bytes());
-            let digest: String = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02X}")).collect();
-            let own = format!("{name}_{digest}");
+            let own = format!("{name}_{}", short_digest(&path.join("/")));
             *text = text.replace(&format!("$__env{{{name}}}"), &format!("$__env{{{own}}}"));
             *name = own;
         }
@@ -144,6 +196,41 @@ mod tests {
         assert_eq!(three.iter().collect::<BTreeSet<_>>().len(), 4, "{three:?}");
         assert_eq!(named(&["app-a", "app_a"]), [three[0].clone(), three[2].clone()], "the same whoever else is there");
         assert_eq!(named(&["ü", "é"]).iter().collect::<BTreeSet<_>>().len(), 2);
+    }
+
+    #[test]
+    fn any_name_makes_a_file() {
+        assert_eq!(file_name("Мониторинг.json"), "Мониторинг.json");
+        for name in ["监控系统的仪表板".repeat(20), "😀".repeat(200), "a/".repeat(200), "x".repeat(400)] {
+            let (one, other) = (file_name(&format!("{name}.json")), file_name(&format!("{name}1.json")));
+            assert!(one.len() <= LONGEST_NAME && one.ends_with(".json") && one != other, "{one}");
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            std::fs::write(folder.path().join(one), "").expect("a name that the file system takes");
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_file_can_have_goes_into_the_map() {
+        let object = |name: &str| Exported {
+            path: vec!["acls".into(), format!("{name}.json")],
+            text: "[]\n".into(),
+            placeholders: Vec::new(),
+        };
+        let (short, long) = ("User:a".to_owned(), format!("User:CN={}", "x".repeat(250)));
+        let files = gather_long_names(vec![object(&short), object(&long)]);
+        assert_eq!(files[1].path, ["acls.json"]);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&files[1].text).expect("JSON"),
+            serde_json::json!({long: []})
+        );
+    }
+
+    #[test]
+    fn what_leads_back_to_a_folder_of_the_users_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("mine.json"), "{}").expect("write");
+        let said = check_folder(&folder.path().join("new/..")).expect_err("not empty");
+        assert!(said.contains("is not empty"), "{said}");
     }
 
     #[test]

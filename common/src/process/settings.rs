@@ -11,7 +11,7 @@ mod common;
 mod value;
 
 pub use common::Common;
-pub use value::{parse_duration, show};
+pub use value::{parse_duration, quoted, show};
 
 use value::parse_url;
 
@@ -22,6 +22,7 @@ pub struct Env {
     known: BTreeSet<String>,
     problems: Vec<String>,
     warnings: Vec<String>,
+    alarms: Vec<String>,
 }
 
 /// How to reach one HTTP server.
@@ -56,10 +57,20 @@ pub struct Tls {
     pub cert_file: Option<PathBuf>,
     /// PEM file of the client's key.
     pub key_file: Option<PathBuf>,
-    /// No certificate check at all.
-    pub insecure: bool,
-    /// `VERIFY_HOSTNAME=false`: the chain is checked, and not for which name the certificate is.
-    pub any_name: bool,
+    /// What is asked of the server's certificate.
+    pub check: Check,
+}
+
+/// What is asked of a server's certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Check {
+    /// Its chain, its dates and its name.
+    #[default]
+    Everything,
+    /// All but the name (`…_VERIFY_HOSTNAME=false`).
+    Chain,
+    /// Nothing (`…_INSECURE=true`).
+    Nothing,
 }
 
 impl Env {
@@ -117,7 +128,7 @@ impl Env {
         let found = choices.iter().find(|(word, _)| *word == value).map(|(_, choice)| choice.clone());
         if found.is_none() {
             let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-            self.problem(format!("{name}={value}: must be one of {}", words.join(", ")));
+            self.problem(format!("{name}={}: must be one of {}", quoted(&value), words.join(", ")));
         }
         found
     }
@@ -131,7 +142,7 @@ impl Env {
     pub fn duration(&mut self, name: &str, default: Duration) -> Duration {
         let Some(value) = self.text(name) else { return default };
         parse_duration(&value).unwrap_or_else(|error| {
-            self.problem(format!("{name}={value}: {error}"));
+            self.problem(format!("{name}={}: {error}", quoted(&value)));
             default
         })
     }
@@ -141,7 +152,7 @@ impl Env {
         let value = self.text(name)?;
         let number = value.trim().parse().ok();
         if number.is_none() {
-            self.problem(format!("{name}={value}: must be a whole number"));
+            self.problem(format!("{name}={}: must be a whole number", quoted(&value)));
         }
         number
     }
@@ -162,6 +173,13 @@ impl Env {
             (Some(value), None) => Some(value),
             (None, Some(path)) => match read_secret(Path::new(&path)) {
                 Ok(value) => Some(value),
+                // What is no absolute path may be the secret itself, put into the wrong variable.
+                Err(_) if !path.starts_with('/') || path.matches('/').count() < 2 => {
+                    crate::output::secret::hide(&path);
+                    let length = path.chars().count();
+                    self.problem(format!("{file_name} must be the absolute path of a file that can be read; what is there ({length} characters, not shown) is none"));
+                    None
+                }
                 Err(error) => {
                     self.problem(format!("{file_name}: {error}"));
                     None
@@ -181,22 +199,42 @@ impl Env {
             None => default_url?.to_owned(),
         };
         let mut server = Server { urls: Vec::new(), login, tls };
-        for url in list.split(',').map(str::trim).filter(|url| !url.is_empty()) {
+        let urls: Vec<&str> = list.split(',').map(str::trim).filter(|url| !url.is_empty()).collect();
+        if urls.is_empty() {
+            self.problem(format!("{name} names no server"));
+        }
+        let mut user = None;
+        for (index, url) in urls.iter().enumerate() {
+            let place =
+                if urls.len() == 1 { name.clone() } else { format!("{name}, URL {} of {}", index + 1, urls.len()) };
             match parse_url(url) {
-                Ok((base, user)) => {
-                    if let Some((user, password)) = user {
-                        if server.login != Login::Anonymous && server.urls.is_empty() {
-                            self.problem(format!("{name} holds a user name, and so do {prefix}_USERNAME or {prefix}_TOKEN: keep one of them"));
-                        }
-                        server.login = Login::Basic(user, Secret::new(password));
-                    }
+                Ok((base, found)) => {
                     server.urls.push(base);
+                    if user.is_some() && found.is_some() && user != found {
+                        self.problem(format!("{place}: has another user than the URL before it, and all URLs of a list share one: give {prefix}_USERNAME and {prefix}_PASSWORD"));
+                    }
+                    user = user.or(found);
                 }
-                Err(error) => self.problem(format!("{name}: {error}")),
+                Err(rule) => {
+                    // Whatever it is, it was meant to be a URL, perhaps with a password.
+                    crate::output::secret::hide(url);
+                    self.problem(format!("{place}: {rule}"));
+                }
             }
         }
-        if server.urls.is_empty() && !self.problems.iter().any(|problem| problem.starts_with(&name)) {
-            self.problem(format!("{name} names no server"));
+        if let Some((user, password)) = user {
+            let in_url = Login::Basic(user, Secret::new(password));
+            if server.login != Login::Anonymous && server.login != in_url {
+                self.problem(format!(
+                    "{name} holds a user name, and so do {prefix}_USERNAME or {prefix}_TOKEN: keep one of them"
+                ));
+            }
+            server.login = in_url;
+        }
+        if let Login::Basic(user, _) = &server.login
+            && user.contains(':')
+        {
+            self.problem(format!("{prefix}_USERNAME: a user name cannot hold a colon: the server would take what follows for the password"));
         }
         Some(server)
     }
@@ -235,16 +273,36 @@ impl Env {
         if cert_file.is_some() != key_file.is_some() {
             self.problem(format!("{prefix}_CERT_FILE and {prefix}_KEY_FILE go together: set both"));
         }
-        if insecure {
-            self.warning(format!("{prefix}_INSECURE is set: no certificate is checked, anybody in between can read and change what is sent"));
+        let words = [("true", true), ("false", false), ("1", true), ("0", false)];
+        let by_name = self.choice(&format!("{prefix}_VERIFY_HOSTNAME"), &words).unwrap_or(true);
+        let check = match (insecure, by_name) {
+            (true, _) => Check::Nothing,
+            (false, true) => Check::Everything,
+            (false, false) => Check::Chain,
+        };
+        match check {
+            Check::Everything => {}
+            Check::Chain => self.any_name(prefix),
+            Check::Nothing => self.alarms.push(format!("{prefix}_INSECURE is set: no certificate is checked, anybody in between can read and change what is sent")),
         }
-        Tls { ca_file, cert_file, key_file, insecure, any_name: false }
+        Tls { ca_file, cert_file, key_file, check }
+    }
+
+    /// Notes, for every `LOG_LEVEL`, that a certificate's name is not looked at.
+    pub fn any_name(&mut self, prefix: &str) {
+        self.alarms.push(format!("{prefix}_VERIFY_HOSTNAME is false: a certificate of the same authority for any other server is taken as well"));
     }
 
     /// Everything wrong with the settings.
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems
+    }
+
+    /// What is said at every `LOG_LEVEL`: protection that was switched off.
+    #[must_use]
+    pub fn alarms(&self) -> &[String] {
+        &self.alarms
     }
 
     /// Warnings, with those about variables that look like a known one misspelt. Call it when all settings were read.
@@ -315,11 +373,83 @@ mod tests {
         let server = env.server("X", None).expect("set");
         assert_eq!(server.urls, ["https://h:9200/os", "http://[::1]:9200"]);
         assert_eq!(server.login, Login::Basic("u@x".into(), Secret::new("p:w-long")));
-        for bad in ["h:9200", "ftp://h", "http://", "http://h?x=1", "http://h h"] {
+        for bad in [
+            "h:9200",
+            "ftp://h",
+            "http://",
+            "http://:9200",
+            "http://h?x=1",
+            "http://h h",
+            "http://h:99999",
+            "http://h:92oo",
+            "http://h:",
+            "http://h:0",
+            "http://h:+80",
+            "http://[::1]9200",
+            "http://[::1",
+            "http://[h]:80",
+            "http://::1:9200",
+            "http://a%3Ab:c@h",
+            "http://only-a-user@h",
+            "http://a:b@h1,http://c:d@h2",
+            ",",
+        ] {
             let mut env = Env::of_pairs(&[("X_URL", bad)]);
             env.server("X", None);
             assert_eq!(env.problems().len(), 1, "{bad}: {:?}", env.problems());
         }
+    }
+
+    #[test]
+    fn no_part_of_a_password_that_breaks_its_url_is_shown() {
+        let (first, second) = ("Zq7xKabc", "Kx9wWvde");
+        let mut tried = 0;
+        for odd in ["#", "?", "/", "@", ":", ",", " ", "%", "%zz", "[", "]", "\\", "\"", "é", "://", "//"] {
+            for shape in [
+                "http://admin:PW@host:9200",
+                "https://:PW@[::1]:9200/path",
+                "admin:PW@host:9200",
+                "PW",
+                "http://PW",
+                "ftp://PW@h",
+            ] {
+                let url = shape.replace("PW", &format!("{first}{odd}{second}"));
+                // A word by itself may be quoted where no secret belongs.
+                let mut pairs = vec![("X_URL", url.as_str())];
+                if shape != "PW" {
+                    pairs.extend(["WAIT_TIMEOUT", "LOG_LEVEL", "MAX_RETRIES"].map(|name| (name, url.as_str())));
+                }
+                let mut env = Env::of_pairs(&pairs);
+                Common::read(&mut env);
+                env.server("X", None);
+                let said = format!("{:?} {:?}", env.problems(), env.warnings());
+                assert!(!said.contains("Zq7xK") && !said.contains("Kx9wW"), "{url}: {said}");
+                tried += 1;
+            }
+        }
+        assert_eq!(tried, 96);
+    }
+
+    #[test]
+    fn one_login_for_all_urls_of_a_list() {
+        let problems = |pairs: &[(&str, &str)]| {
+            let mut env = Env::of_pairs(pairs);
+            env.server("X", None);
+            env.problems().to_vec()
+        };
+        assert_eq!(problems(&[("X_URL", "http://a:b@h1,http://a:b@h2,http://h3")]), [""; 0]);
+        let both = problems(&[("X_URL", "http://h1,http://a:b@h2"), ("X_USERNAME", "c"), ("X_PASSWORD", "d")]);
+        assert_eq!(both, ["X_URL holds a user name, and so do X_USERNAME or X_TOKEN: keep one of them"]);
+        let colon = problems(&[("X_URL", "http://h"), ("X_USERNAME", "a:b"), ("X_PASSWORD", "d")]);
+        assert!(colon[0].starts_with("X_USERNAME: a user name cannot hold a colon"), "{colon:?}");
+    }
+
+    #[test]
+    fn a_secret_in_place_of_its_file_is_not_shown() {
+        let mut env = Env::of_pairs(&[("X_PASSWORD_FILE", "hunter-secret-1"), ("Y_PASSWORD_FILE", "/no/such/file")]);
+        assert!(env.secret("X_PASSWORD").is_none() && env.secret("Y_PASSWORD").is_none());
+        let said = env.problems().join("\n");
+        assert!(!said.contains("hunter") && said.contains("/no/such/file"), "{said}");
     }
 
     #[test]

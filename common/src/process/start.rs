@@ -20,12 +20,12 @@ use crate::net::http::Limits;
 use crate::net::retry::{Counters, Deadline};
 use crate::net::wait::{self, Probe};
 use crate::output::report::Report;
-use crate::output::telemetry;
+use crate::output::telemetry::{self, Push};
 use crate::output::{self, ALWAYS, Origin, result};
 use crate::process::cli::{self, Args, Command};
 use crate::process::exit::Reason;
 use crate::process::export;
-use crate::process::settings::{Common, Env};
+use crate::process::settings::{Common, Env, quoted};
 use crate::process::signal::{self, Event};
 
 /// What makes one of the three programs.
@@ -69,26 +69,26 @@ impl Context {
 pub fn start(app: App) -> ExitCode {
     let report = Arc::new(Report::new(Arc::default()));
     let (sender, events) = channel();
-    signal::install(&sender);
-    let (prepared, common) = prepare(app, &report);
-    let last = Last { common, report, sender, events };
-    match prepared {
-        Ok(Ready::Print(text)) => {
-            let _ = output::print(&text);
-            ExitCode::SUCCESS
-        }
-        Ok(Ready::Work(work)) => {
-            let command = work.args.command.clone();
-            let (reason, error) = last.supervise(*work);
-            last.say(reason, error.as_deref(), Some(&command))
-        }
-        Err(usage) => last.say(Reason::Usage, Some(&usage), None),
+    let origin = Origin { app: app.name, version: app.version, run_id: run_id(), instance: None };
+    signal::install(&sender, origin.clone());
+    // Until the work has read them: a signal may come while it waits for a file.
+    let told = Told { common: Common::read(&mut Env::default()), command: None };
+    let mut last = Last { app, origin, told, report, sender, events };
+    let (reason, error) = last.supervise();
+    match (&last.told.command, reason) {
+        // What was asked for is printed, and nothing was done that could be told of.
+        (Some(Command::Help | Command::Version), Reason::Ok) => ExitCode::SUCCESS,
+        _ => last.say(reason, error.as_deref()),
     }
 }
 
-enum Ready {
-    Print(String),
-    Work(Box<Work>),
+/// What `main` has to know of the command line and the settings: how the run is told of.
+#[derive(Debug)]
+pub struct Told {
+    /// The shared settings.
+    pub common: Common,
+    /// The command; `None` when the command line was wrong.
+    pub command: Option<Command>,
 }
 
 /// Everything the work needs, checked.
@@ -99,8 +99,8 @@ struct Work {
     context: Context,
 }
 
-/// Reads the command line and the shared settings; the error is one sentence about the command line.
-fn prepare(app: App, report: &Arc<Report>) -> (Result<Ready, String>, Common) {
+/// Reads the command line and the settings, tells `main` of them, and does the work.
+fn run(app: App, origin: Origin, report: &Report, sender: &Sender<Event>) -> Ended {
     let parsed = cli::parse(std::env::args_os().skip(1)).and_then(|args| known_kinds(app, args));
     let mut env = Env::of_process();
     if let Ok(args) = &parsed {
@@ -111,25 +111,31 @@ fn prepare(app: App, report: &Arc<Report>) -> (Result<Ready, String>, Common) {
     }
     // Settings count for a wrong command line too: they say how its record looks, what its code is and who is told.
     let mut common = Common::read(&mut env);
-    let quiet = parsed.as_ref().is_ok_and(|args| args.command == Command::Healthcheck);
-    let level = if quiet { log::LevelFilter::Error } else { common.log_level };
-    let origin = Origin { app: app.name, version: app.version, run_id: run_id(), instance: common.instance.clone() };
+    let command = parsed.as_ref().ok().map(|args| args.command.clone());
+    let level = if command == Some(Command::Healthcheck) { log::LevelFilter::Error } else { common.log_level };
+    let origin = Origin { instance: common.instance.clone(), ..origin };
     output::start(origin, common.log_format, level, common.rust_log.as_deref());
+    // Fails only if main is gone already.
+    let _ = sender.send(Event::Told(Box::new(Told { common: common.clone(), command: command.clone() })));
     let args = match parsed {
         Ok(args) => args,
-        Err(text) => return (Err(format!("{text} ({} --help shows what there is)", app.name)), common),
+        Err(text) => return (Reason::Usage, Some(format!("{text} ({} --help shows what there is)", app.name))),
     };
-    match args.command {
-        Command::Help => return (Ok(Ready::Print(help(app))), common),
-        Command::Version => return (Ok(Ready::Print(format!("{} {}\n", app.name, app.version))), common),
-        _ => report.command(args.command.word()),
-    }
-    if let Some(config) = &args.config {
-        common.config_dir.clone_from(config);
-    }
-    let offline = args.command == Command::Validate;
-    let context = Context { common: common.clone(), counters: report.counters(), offline };
-    (Ok(Ready::Work(Box::new(Work { app, args, env, context }))), common)
+    let text = match args.command {
+        Command::Help => help(app),
+        Command::Version => format!("{} {}\n", app.name, app.version),
+        _ => {
+            report.command(args.command.word());
+            if let Some(config) = &args.config {
+                common.config_dir.clone_from(config);
+            }
+            let offline = args.command == Command::Validate;
+            let context = Context { common, counters: report.counters(), offline };
+            return Work { app, args, env, context }.run(report);
+        }
+    };
+    let _ = output::print(&text);
+    (Reason::Ok, None)
 }
 
 fn known_kinds(app: App, args: Args) -> Result<Args, String> {
@@ -138,18 +144,22 @@ fn known_kinds(app: App, args: Args) -> Result<Args, String> {
             let hint = nearest(kind, app.kinds.iter().map(|spec| spec.name))
                 .map(|near| format!(": did you mean {near}?"))
                 .unwrap_or_default();
-            return Err(format!("unknown kind {kind}{hint}"));
+            return Err(format!("unknown kind {}{hint}", quoted(kind)));
         }
     }
     Ok(args)
 }
 
-/// How long the last record may take to be written: nobody may be reading stderr, and a signal is answered within a second.
+/// How long the last record may take to be written once everybody else is told: nobody may be reading stderr.
 const FLUSH: Duration = Duration::from_millis(900);
+/// How long everything may take after a signal, which is answered within a second.
+const GOODBYE: Duration = Duration::from_millis(950);
 
 /// What `main` keeps to itself, so that the run can be told of however it ends.
 struct Last {
-    common: Common,
+    app: App,
+    origin: Origin,
+    told: Told,
     report: Arc<Report>,
     sender: Sender<Event>,
     events: Receiver<Event>,
@@ -157,12 +167,11 @@ struct Last {
 
 impl Last {
     /// Starts the work and waits for the first of done, signal and crash.
-    fn supervise(&self, work: Work) -> Ended {
+    fn supervise(&mut self) -> Ended {
+        let (app, origin) = (self.app, self.origin.clone());
         let (sender, report) = (self.sender.clone(), self.report.clone());
         let spawned = std::thread::Builder::new().name("work".into()).spawn(move || {
-            #[cfg(debug_assertions)]
-            signal::crash_if_asked("work");
-            let ended = work.run(&report);
+            let ended = run(app, origin, &report, &sender);
             // Fails only if main is gone already.
             let _ = sender.send(Event::Done(ended));
         });
@@ -171,38 +180,55 @@ impl Last {
         let ended = match spawned {
             Ok(_) => loop {
                 match self.events.recv() {
+                    Ok(Event::Told(told)) => self.told = *told,
                     Ok(Event::Done(ended)) => break ended,
                     Ok(Event::Signal(number)) => {
                         break (Reason::Signal(number), Some(format!("ended by {}", signal::name(number))));
                     }
                     Ok(Event::Crash(text)) => break (Reason::Internal, Some(format!("crashed: {text}"))),
                     // Nothing is pushed before the end.
-                    Ok(Event::Told(..)) => {}
+                    Ok(Event::Pushed(..)) => {}
                     Err(_) => break (Reason::Internal, Some("crashed: the work ended without a result".into())),
                 }
             },
             Err(error) => (Reason::Internal, Some(format!("crashed: cannot start a thread: {error}"))),
         };
+        // It may have ended before it came so far; otherwise this changes nothing.
+        output::start(self.origin.clone(), None, log::LevelFilter::Info, None);
         output::progress_done();
         ended
     }
 
-    /// Tells everybody how the run ended, the last record last; returns the code. `command` is `None` when the command line was wrong.
-    fn say(&self, reason: Reason, error: Option<&str>, command: Option<&Command>) -> ExitCode {
-        let figures = self.report.finish(reason, self.common.exit_codes, error);
-        if let Some(path) = &self.common.result_file
+    /// Tells everybody how the run ended, the last record last; returns the code.
+    fn say(&self, reason: Reason, error: Option<&str>) -> ExitCode {
+        let (common, codes) = (&self.told.common, self.told.common.exit_codes);
+        let end = match reason {
+            Reason::Signal(_) => Deadline::after(GOODBYE),
+            _ => Deadline::after(telemetry::LIMIT + FLUSH),
+        };
+        let mut push = Push::new(common, self.told.command.as_ref(), reason, &self.sender, &self.events);
+        let mut figures = self.report.finish(reason, codes, error);
+        figures.record(output::keep);
+        // Whether the records arrive decides how the run ends only where that was asked for; then everything else comes after it.
+        if common.loki_required
+            && let Some(lost) = push.records()
+            && matches!(reason, Reason::Ok | Reason::Changes)
+        {
+            let error = format!("the records did not reach Loki, and LOKI_REQUIRED is set: {lost}");
+            figures = self.report.finish(Reason::Telemetry, codes, Some(&error));
+        }
+        if let Some(path) = &common.result_file
             && let Err(error) = result::write(path, &figures, &self.report.entries())
         {
             let text = format!("{}: {error}", path.display());
             log::warn!(target: ALWAYS, error = text; "cannot write RESULT_FILE");
         }
         figures.record(|last| {
-            output::keep(last);
             termination_log(Path::new("/dev/termination-log"), last);
-            telemetry::push(&self.common, command, &figures, &self.sender, &self.events);
+            push.rest(&figures);
             // Said after the push, whose warnings would otherwise come behind what is documented to be the last record.
-            output::say_last(FLUSH, || {
-                if command != Some(&Command::Healthcheck) || reason != Reason::Ok {
+            output::say_last(end.left().min(FLUSH), || {
+                if self.told.command != Some(Command::Healthcheck) || figures.reason != Reason::Ok {
                     log::logger().log(last);
                 }
             });
@@ -213,7 +239,12 @@ impl Last {
 
 impl Work {
     fn run(mut self, report: &Report) -> Ended {
+        #[cfg(debug_assertions)]
+        signal::crash_if_asked("work");
         let service = (self.app.service)(&mut self.env, &self.context);
+        for alarm in self.env.alarms().iter().filter(|_| self.args.command != Command::Healthcheck) {
+            log::warn!(target: ALWAYS, detail = alarm; "settings");
+        }
         for warning in self.env.warnings() {
             log::warn!(detail = warning; "settings");
         }
@@ -395,9 +426,9 @@ Kinds:
 Environment (secrets also as …_FILE):
 {variables}
   WAIT_TIMEOUT=5m APPLY_TIMEOUT=60s REQUEST_TIMEOUT=10s MAX_RETRIES=10 STRICT=false ON_DRIFT=fail
-  RESULT_FILE LOKI_URL PUSHGATEWAY_URL INSTANCE EXIT_CODES=simple
+  RESULT_FILE LOKI_URL LOKI_REQUIRED=false PUSHGATEWAY_URL INSTANCE EXIT_CODES=simple
 
-Exit codes: 0 the server matches, 1 it could not be made to, 2 plan found changes, 130/143 ended by a signal.
+Exit codes: 0 the server matches, 1 it could not be made to, 2 plan found changes, 129/130/131/143 ended by a signal.
 ",
         name = app.name,
         version = app.version,

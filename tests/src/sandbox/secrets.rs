@@ -33,9 +33,56 @@ pub(super) fn given(environment: &BTreeMap<String, String>) -> BTreeSet<String> 
     found
 }
 
-/// The first of the secrets that a text holds.
-pub(super) fn sung<'s>(secrets: &'s BTreeSet<String>, text: &str) -> Option<&'s str> {
-    secrets.iter().find(|secret| text.contains(secret.as_str())).map(String::as_str)
+/// So many characters of a secret are as good as the whole.
+const RUN: usize = 8;
+
+/// The first of the secrets of which a text holds eight characters in a row, as they are or in any of the clothes that they travel in.
+pub fn sung<'s>(secrets: &'s BTreeSet<String>, text: &str) -> Option<&'s str> {
+    let text = squeezed(text);
+    let sings = |secret: &&String| {
+        let chars: Vec<char> = secret.chars().collect();
+        let step = if chars.len() <= 40 { 1 } else { RUN };
+        let mut runs = chars.windows(RUN.min(chars.len())).step_by(step);
+        runs.any(|run| clothes(&run.iter().collect::<String>()).iter().any(|form| text.contains(form.as_str())))
+    };
+    secrets.iter().find(sings).map(String::as_str)
+}
+
+/// In small letters and without blanks, so that neither capitals nor line ends hide anything.
+fn squeezed(text: &str) -> String {
+    text.to_lowercase().split_whitespace().collect()
+}
+
+/// How a run of a secret looks in JSON, in HTML, in a URL, in hexadecimal and in base64 after none, one or two bytes of others.
+fn clothes(run: &str) -> Vec<String> {
+    use base64::Engine;
+    // A word that the programs say for their own reasons.
+    if squeezed(run) == "password" {
+        return Vec::new();
+    }
+    let json = Value::from(run).to_string();
+    let each = |show: &dyn Fn(u8) -> String| run.bytes().map(show).collect::<String>();
+    let html = run.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let url =
+        |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02x}") };
+    let mut forms = vec![
+        run.to_owned(),
+        json[1..json.len() - 1].to_owned(),
+        html,
+        each(&url),
+        each(&|byte| format!("%{byte:02x}")),
+        each(&|byte| format!("{byte:02x}")),
+        run.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect(),
+        run.chars().map(|c| format!("&#{};", u32::from(c))).collect(),
+    ];
+    for before in 0..3_usize {
+        let encoded =
+            base64::engine::general_purpose::STANDARD_NO_PAD.encode([&vec![0; before], run.as_bytes()].concat());
+        let digits = (before * 8).div_ceil(6)..(before + run.len()) * 8 / 6;
+        forms.push(encoded[digits.clone()].to_owned());
+        forms.push(encoded[digits].replace('+', "-").replace('/', "_"));
+    }
+    forms.iter().map(|form| squeezed(form)).filter(|form| form.len() >= RUN.min(run.len())).collect()
 }
 
 fn bodies(folder: &Path, found: &mut BTreeSet<String>) {
@@ -60,5 +107,32 @@ fn walk(value: &Value, secret: bool, found: &mut BTreeSet<String>) {
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_heard_in_any_clothes() {
+        let secrets = BTreeSet::from(["kanarien <vogel>".to_owned()]);
+        for text in [
+            "x kanarien <vogel> x",
+            "KANARIEN <V",
+            "kanar\r\n  ien <vo",
+            "a2FuYXJpZW4gPHZvZ2VsPg",
+            "YWRtaW46a2FuYXJpZW4gPHZvZ2VsPg==",
+            "6B616E617269656E203C766F67",
+            "kanarien%20%3cvogel%3e",
+            "kanarien \\u003cvogel\\u003e",
+            "narien &lt;vogel&gt;",
+            "\\u006b\\u0061\\u006e\\u0061\\u0072\\u0069\\u0065\\u006e\\u0020",
+        ] {
+            assert!(sung(&secrets, text).is_some(), "{text}");
+        }
+        for text in ["kanarie", "***", "vogel>"] {
+            assert!(sung(&secrets, text).is_none(), "{text}");
+        }
     }
 }

@@ -22,10 +22,14 @@ pub(super) fn show(entries: &[Entry], unread: &[Failure]) -> std::io::Result<()>
             Outcome::Unchanged => ("=", ""),
         };
         let (paint, off) = if color && !paint.is_empty() { (paint, "\x1b[0m") } else { ("", "") };
-        text += &format!("{paint}{sign} {:<9}{off} {}\n", Stage::Planned.word(entry.outcome), entry.id);
+        text += &format!(
+            "{paint}{sign} {:<9}{off} {}\n",
+            Stage::Planned.word(entry.outcome),
+            output::visible(&entry.id.to_string())
+        );
         let lines = entry.differences.iter().map(ToString::to_string);
         for line in lines.chain(entry.error.clone()).chain(entry.notes.clone()) {
-            text += &format!("              {line}\n");
+            text += &format!("              {}\n", output::visible(&line));
         }
     }
     let count = |outcome: Outcome| entries.iter().filter(|entry| entry.outcome == outcome).count();

@@ -6,6 +6,7 @@ use ureq::http::Method;
 
 use super::OBJECT_LIMIT;
 use crate::engine::change::Failure;
+use crate::output::secret::mask;
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -120,18 +121,73 @@ impl Reply {
     /// The body as JSON; an answer that is none is nothing to go on.
     pub fn json(&self) -> Result<serde_json::Value, Failure> {
         serde_json::from_str(&self.body).map_err(|error| {
-            let what = if self.is_html() { "a web page".to_owned() } else { format!("{:?}", shorten(&self.body)) };
-            Failure::fatal(format!(
-                "the server answered status {} with {what} where JSON was expected ({error})",
-                self.status
-            ))
+            let what = self.words(|_| None);
+            let status = self.status;
+            Failure::fatal(format!("the server answered status {status} with {what} where JSON was expected ({error})"))
         })
+    }
+
+    /// What of the body may be quoted: the server's own words out of a JSON error, or one short line of plain text. A page or a dump may hold
+    /// what the request carried, in whatever clothes.
+    #[must_use]
+    pub fn words(&self, explain: impl FnOnce(&str) -> Option<String>) -> String {
+        let body = self.body.trim();
+        let is_json = || serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
+        if body.is_empty() {
+            String::new()
+        } else if self.is_html() {
+            "a web page".to_owned()
+        } else if is_json() {
+            explain(body)
+                .map_or_else(|| format!("{} bytes of JSON without a reason", body.len()), |words| shorten(&words, 1000))
+        } else if body.len() <= LONGEST_LINE && !body.contains(char::is_control) {
+            shorten(&explain(body).unwrap_or_else(|| body.to_owned()), 1000)
+        } else {
+            format!("{} bytes that are not JSON", body.len())
+        }
     }
 }
 
-/// Enough of a body to recognize it by.
+/// The longest line of plain text that is quoted: a sentence, not a page.
+const LONGEST_LINE: usize = 200;
+
+/// At most so many bytes of a text, on one line. Secrets are hidden before it is cut, since the half of one looks like none.
 #[must_use]
-pub fn shorten(body: &str) -> String {
-    let body = body.split_whitespace().collect::<Vec<_>>().join(" ");
-    if body.len() <= 300 { body } else { format!("{}…", &body[..body.floor_char_boundary(300)]) }
+pub fn shorten(text: &str, limit: usize) -> String {
+    // Much more than is shown, and little enough to be masked in no time.
+    let text = &text[..text.floor_char_boundary(16 * limit)];
+    let text = mask(text).split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.len() <= limit { text } else { format!("{}…", &text[..text.floor_char_boundary(limit)]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(content_type: &str, body: &str) -> String {
+        let reason = |body: &str| {
+            let value: serde_json::Value = serde_json::from_str(body).ok()?;
+            value["reason"].as_str().map(str::to_owned)
+        };
+        let content_type = content_type.to_owned();
+        Reply { status: 400, body: body.into(), content_type, location: None, retry_after: None }.words(reason)
+    }
+
+    #[test]
+    fn only_the_words_of_a_json_error_and_a_short_line_are_quoted() {
+        assert_eq!(words("application/json", r#"{"reason":"no such thing","sent":"x"}"#), "no such thing");
+        assert_eq!(words("application/json", r#"{"sent":"x"}"#), "12 bytes of JSON without a reason");
+        assert_eq!(words("text/plain", "not ready\n"), "not ready");
+        assert_eq!(words("text/plain", "GET / HTTP/1.1\nAuthorization: x"), "31 bytes that are not JSON");
+        assert_eq!(words("text/plain", &"x".repeat(201)), "201 bytes that are not JSON");
+        assert_eq!(words("text/html; charset=utf-8", "<p>x</p>"), "a web page");
+        assert_eq!(words("", ""), "");
+    }
+
+    #[test]
+    fn a_secret_is_hidden_before_the_text_is_cut() {
+        crate::output::secret::hide("cut-in-the-middle-9Z");
+        let text = format!("{} cut-in-the-middle-9Z", "x".repeat(290));
+        assert_eq!(shorten(&text, 300), format!("{} ***", "x".repeat(290)));
+    }
 }

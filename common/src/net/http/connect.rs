@@ -1,16 +1,11 @@
-//! What a client needs before it can connect: names, certificates, the header that logs in.
+//! What a client needs before it can connect: names, and the header that logs in.
 
-use std::sync::Arc;
-
-use anyhow::{Context, Result};
 use base64::Engine;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use crate::files::{SECRET_LIMIT, read_bytes};
 use crate::net::lookup;
-use crate::net::tls;
-use crate::process::settings::{Login, Tls};
+use crate::process::settings::Login;
 
 pub(super) fn authorization(login: &Login) -> Option<String> {
     match login {
@@ -24,25 +19,6 @@ pub(super) fn authorization(login: &Login) -> Option<String> {
         }
         Login::Bearer(token) => Some(format!("Bearer {}", token.reveal())),
     }
-}
-
-pub(super) fn tls_config(tls: &Tls) -> Result<ureq::tls::TlsConfig> {
-    use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
-    let material = tls::read(tls)?;
-    let own = |der: &[u8]| Certificate::from_der(der).to_owned();
-    let mut builder = TlsConfig::builder().disable_verification(tls.insecure);
-    if let Some(roots) = material.roots {
-        let roots: Vec<Certificate<'static>> = roots.iter().map(|der| own(der)).collect();
-        builder = builder.root_certs(RootCerts::Specific(Arc::new(roots)));
-    }
-    if let (Some((chain, _)), Some(path)) = (&material.client, &tls.key_file) {
-        let chain: Vec<Certificate<'static>> = chain.iter().map(|der| own(der)).collect();
-        let pem = read_bytes(path, SECRET_LIMIT).map_err(anyhow::Error::msg)?;
-        let key =
-            PrivateKey::from_pem(&pem).with_context(|| format!("{} holds no usable private key", path.display()))?;
-        builder = builder.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
-    }
-    Ok(builder.build())
 }
 
 /// Looks names up by [`lookup::resolve`].

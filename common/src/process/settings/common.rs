@@ -37,6 +37,8 @@ pub struct Common {
     pub exit_codes: Codes,
     /// `LOKI_URL` and what belongs to it.
     pub loki: Option<Server>,
+    /// `LOKI_REQUIRED`.
+    pub loki_required: bool,
     /// `LOKI_TENANT`.
     pub loki_tenant: Option<String>,
     /// `PUSHGATEWAY_URL` and what belongs to it.
@@ -77,11 +79,21 @@ impl Common {
                 .choice("EXIT_CODES", &[("simple", Codes::Simple), ("detailed", Codes::Detailed)])
                 .unwrap_or_default(),
             loki: env.server("LOKI", None),
+            loki_required: loki_required(env),
             loki_tenant: env.text("LOKI_TENANT"),
             pushgateway: env.server("PUSHGATEWAY", None),
             instance: env.text("INSTANCE"),
         }
     }
+}
+
+/// `LOKI_REQUIRED`, which asks for a push that only `LOKI_URL` makes possible.
+fn loki_required(env: &mut Env) -> bool {
+    let required = env.flag("LOKI_REQUIRED");
+    if required && env.text("LOKI_URL").is_none() {
+        env.problem("LOKI_REQUIRED is set without LOKI_URL");
+    }
+    required
 }
 
 /// `RUST_LOG`: levels and modules. A filter of messages (`/text`), which `env_logger` takes too, would hide the last record.
