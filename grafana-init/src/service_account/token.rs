@@ -7,8 +7,10 @@
 //! | lets in, no right | –                      | unchanged: the account's role is its own matter |
 //! | refused, missing  | taken                  | a new token `<name>-<n>`, with a warning        |
 
+use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
+use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -78,24 +80,50 @@ pub(super) fn make(scope: &Scope, id: i64, token: &Value, name: &str, file: &Pat
 /// Written under another name and renamed: there whole, or not at all.
 fn keep(file: &Path, key: &str) -> std::io::Result<()> {
     let partial = partial(file);
-    // A leftover of a run that was killed may have another mode.
-    let _ = fs::remove_file(&partial);
     let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-    out.write_all(key.as_bytes())?;
-    out.sync_all()?;
-    fs::rename(&partial, file)
+    let kept = out.write_all(key.as_bytes()).and_then(|()| out.sync_all()).and_then(|()| fs::rename(&partial, file));
+    if kept.is_err() {
+        // Half a token is none; what went wrong with it is said.
+        let _ = fs::remove_file(&partial);
+    }
+    kept
 }
 
+/// A name of this run's own: two runs with one volume would take each other's file away.
 fn partial(file: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(file.file_name().unwrap_or_default());
-    name.push(".partial");
+    name.push(format!(".{:016x}.partial", RandomState::new().build_hasher().finish()));
     file.with_file_name(name)
 }
 
 /// Tries to write beside the file: a token that could not be kept would be lost.
 pub(super) fn can_be_kept(file: &Path) -> std::io::Result<()> {
     let probe = partial(file);
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&probe)?;
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe)?;
     fs::remove_file(&probe)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn runs_that_share_a_volume_do_not_take_each_others_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("token");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    can_be_kept(&file).expect("the folder can be written to");
+                    keep(&file, "glsa_whole").expect("it is kept");
+                });
+            }
+        });
+        assert_eq!(fs::read_to_string(&file).expect("it is there"), "glsa_whole");
+        assert_eq!(fs::metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).expect("the folder can be read").count(), 1);
+    }
 }
