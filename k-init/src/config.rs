@@ -203,7 +203,7 @@ fn same(key: &str, kind: i8, want: &str, have: &str) -> bool {
         // list
         7 if key == "cleanup.policy" => items(want).collect::<BTreeSet<_>>() == items(have).collect::<BTreeSet<_>>(),
         7 => items(want).eq(items(have)),
-        // A broker that tells no types (DescribeConfigs below version 3).
+        // A broker that tells no types.
         0 => [1, 5, 6, 7].into_iter().any(|kind| same(key, kind, want, have)),
         _ => false,
     }

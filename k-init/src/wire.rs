@@ -63,29 +63,28 @@ macro_rules! api {
     };
 }
 
-// Each range is that in which the request means the same to us: from Kafka 2.4 on, and Redpanda. What a lower version cannot tell is in
-// docs/k-init.md. The answers' own meaning changes where a range ends above.
+// Each range is that in which the request means the same to us, from what Kafka 2.8 and Redpanda have to the newest; where a range ends
+// below Kafka's newest, the meaning changes there. What a lower version cannot tell is in docs/k-init.md.
 api!(SaslHandshakeRequest, SaslHandshakeResponse, 17, 1..=1, "2 {s}", |_| 0);
-api!(SaslAuthenticateRequest, SaslAuthenticateResponse, 36, 0..=2, "2 s b 8@1", |_| 0);
+api!(SaslAuthenticateRequest, SaslAuthenticateResponse, 36, 2..=2, "2 s b 8@1", |_| 0);
 api!(DescribeClusterRequest, DescribeClusterResponse, 60, 0..=0, "4 2 s s 4 [ 4 s 4 s ] 4", |a| a.throttle_time_ms);
-// From 4 on the broker's own defaults for partitions and replicas can be asked for.
+// From 6 on a broker says that the quota for changes is used up.
 api!(
     CreateTopicsRequest,
     CreateTopicsResponse,
     19,
-    4..=7,
+    6..=7,
     "4 [ s 16@7 2 s 4@5 2@5 [ s s 1 1 1 ]@5 <0 2 > ]",
     |a| a.throttle_time_ms,
     |q| !q.validate_only
 );
-api!(CreatePartitionsRequest, CreatePartitionsResponse, 37, 0..=3, "4 [ s 2 s ]", |a| a.throttle_time_ms, |q| !q
+api!(CreatePartitionsRequest, CreatePartitionsResponse, 37, 3..=3, "4 [ s 2 s ]", |a| a.throttle_time_ms, |q| !q
     .validate_only);
-// From 1 on the answer has sources, from 3 on types.
 api!(
     DescribeConfigsRequest,
     DescribeConfigsResponse,
     32,
-    1..=4,
+    4..=4,
     "4 [ 2 s 1 s [ s s 1 1 1 [ s s 1 ] 1@3 s@3 ] ]",
     |a| a.throttle_time_ms
 );
@@ -93,13 +92,13 @@ api!(
     IncrementalAlterConfigsRequest,
     IncrementalAlterConfigsResponse,
     44,
-    0..=1,
+    1..=1,
     "4 [ 2 s 1 s ]",
     |a| a.throttle_time_ms,
     |q| !q.validate_only
 );
-api!(DescribeAclsRequest, DescribeAclsResponse, 29, 1..=3, "4 2 s [ 1 s 1 [ s s 1 1 ] ]", |a| a.throttle_time_ms);
-api!(CreateAclsRequest, CreateAclsResponse, 30, 1..=3, "4 [ 2 s ]", |a| a.throttle_time_ms, |_| true);
+api!(DescribeAclsRequest, DescribeAclsResponse, 29, 2..=3, "4 2 s [ 1 s 1 [ s s 1 1 ] ]", |a| a.throttle_time_ms);
+api!(CreateAclsRequest, CreateAclsResponse, 30, 2..=3, "4 [ 2 s ]", |a| a.throttle_time_ms, |_| true);
 api!(
     DescribeUserScramCredentialsRequest,
     DescribeUserScramCredentialsResponse,
@@ -117,13 +116,13 @@ api!(
     |a| a.throttle_time_ms,
     |_| true
 );
-api!(DescribeClientQuotasRequest, DescribeClientQuotasResponse, 48, 0..=1, "4 2 s [ [ s s ] [ s 8 ] ]", |a| a
+api!(DescribeClientQuotasRequest, DescribeClientQuotasResponse, 48, 1..=1, "4 2 s [ [ s s ] [ s 8 ] ]", |a| a
     .throttle_time_ms);
 api!(
     AlterClientQuotasRequest,
     AlterClientQuotasResponse,
     49,
-    0..=1,
+    1..=1,
     "4 [ 2 s [ s s ] ]",
     |a| a.throttle_time_ms,
     |q| !q.validate_only
@@ -134,29 +133,29 @@ api!(
     ProduceRequest,
     ProduceResponse,
     0,
-    3..=9,
+    7..=9,
     "[ s [ 4 2 8 8 8@5 [ 4 s ]@8 s@8 ] ] 4",
     |a| a.throttle_time_ms,
     |_| true
 );
 // Above 11 a fetch has tagged fields and then names topics by id.
-api!(FetchRequest, FetchResponse, 1, 4..=11, "4 2@7 4@7 [ s [ 4 2 8 8 8@5 [ 8 8 ] 4@11 b ] ]", |a| a.throttle_time_ms);
-api!(ListOffsetsRequest, ListOffsetsResponse, 2, 2..=7, "4 [ s [ 4 2 8 8 4@4 ] ]", |a| a.throttle_time_ms);
+api!(FetchRequest, FetchResponse, 1, 11..=11, "4 2@7 4@7 [ s [ 4 2 8 8 8@5 [ 8 8 ] 4@11 b ] ]", |a| a.throttle_time_ms);
+api!(ListOffsetsRequest, ListOffsetsResponse, 2, 4..=7, "4 [ s [ 4 2 8 8 4@4 ] ]", |a| a.throttle_time_ms);
 // From 4 on several coordinators are asked for at once.
-api!(FindCoordinatorRequest, FindCoordinatorResponse, 10, 1..=3, "4 2 s 4 s 4", |a| a.throttle_time_ms);
+api!(FindCoordinatorRequest, FindCoordinatorResponse, 10, 3..=3, "4 2 s 4 s 4", |a| a.throttle_time_ms);
 // From 5 on the transactions are those of KIP-890, whose epochs change with every commit.
-api!(InitProducerIdRequest, InitProducerIdResponse, 22, 0..=4, "4 2 8 2", |a| a.throttle_time_ms, |_| true);
+api!(InitProducerIdRequest, InitProducerIdResponse, 22, 3..=4, "4 2 8 2", |a| a.throttle_time_ms, |_| true);
 // From 4 on this is for brokers among themselves.
 api!(
     AddPartitionsToTxnRequest,
     AddPartitionsToTxnResponse,
     24,
-    0..=3,
+    3..=3,
     "4 [ s [ 4 2 ] ]",
     |a| a.throttle_time_ms,
     |_| true
 );
-api!(EndTxnRequest, EndTxnResponse, 26, 0..=3, "4 2", |a| a.throttle_time_ms, |_| true);
+api!(EndTxnRequest, EndTxnResponse, 26, 3..=3, "4 2", |a| a.throttle_time_ms, |_| true);
 
 impl Api for m::ApiVersionsRequest {
     const KEY: i16 = 18;
@@ -201,9 +200,9 @@ impl Api for m::MetadataRequest {
     }
 }
 
-/// The version, known to the compiler where there is only one.
+/// The version, within bounds that the compiler knows: what the codec has for others is then not in the binary.
 fn known<Q: Api>(chosen: i16) -> i16 {
-    if Q::LOWEST == Q::HIGHEST { Q::HIGHEST } else { chosen }
+    if Q::LOWEST == Q::HIGHEST { Q::HIGHEST } else { chosen.clamp(Q::LOWEST, Q::HIGHEST) }
 }
 
 /// A whole request with its length.
