@@ -28,12 +28,12 @@ datasources:
       - {targetUID: PBFA97CFB590B2093, label: to metrics, type: query, config: {type: query, field: traceID, target: {expr: up}}}
 "#;
 
-const PROVIDERS: &str = r#"
+const PROVIDERS: &str = r"
 apiVersion: 1
 providers:
   - {name: flat, orgId: 1, folder: Services, folderUid: services, type: file, options: {path: /etc/grafana/provisioning/dashboards/flat}}
   - {name: tree, type: file, options: {path: /etc/grafana/provisioning/dashboards/tree, foldersFromFilesStructure: true}}
-"#;
+";
 
 const ALERTING: &str = r#"
 apiVersion: 1
