@@ -228,7 +228,8 @@ fn doubles(what: &str, count: usize, most: u64, write: impl Fn(&Sandbox, usize),
         assert!(run.peak_rss < most * MIB, "{what} {count}: {} MiB", run.peak_rss / MIB);
         run.cpu
     };
-    let (once, twice) = (measured(count), measured(2 * count));
+    // The better of two: what other processes take from the caches is no cost of ours.
+    let (once, twice) = (measured(count).min(measured(count)), measured(2 * count).min(measured(2 * count)));
     let ground = Duration::from_millis(30);
     assert!(twice < (once + ground) * 23 / 10, "{what}: {once:?}, then {twice:?} for twice as many");
 }
