@@ -191,11 +191,13 @@ impl<'r> Run<'r> {
         // A server that lags mostly does so for a few milliseconds (Kafka's brokers replay what their controller has accepted).
         let mut poll = Duration::from_millis(5);
         let mut since = clock::now();
+        let mut unread = 0;
         loop {
             let mut last = None;
             let (mut again, mut lagging, mut after) = (BTreeSet::new(), false, None);
             match self.plan_again(index, kind) {
                 Ok(()) => {
+                    unread = 0;
                     let late = clock::now() - since >= kind.settles_within();
                     for (id, next) in self.judged(index, late) {
                         match next {
@@ -209,7 +211,12 @@ impl<'r> Run<'r> {
                         }
                     }
                 }
-                Err(failure) if failure.class.recovers() => {
+                // Each of these was repeated by the transport already: a server that stays so is not waited for until the end.
+                Err(failure)
+                    if failure.class.recovers()
+                        && (unread < self.rules.max_retries || clock::now() - since < kind.settles_within()) =>
+                {
+                    unread += 1;
                     lagging = true;
                     last = Some(failure);
                 }

@@ -1,0 +1,95 @@
+//! Pointers with `*` for any step: finding, hiding and dropping what they name in a body. What a kind's pointers are is not known here.
+
+use serde_json::Value;
+
+/// Whether a pointer is at, below or above a pattern with `*` for any step.
+pub(super) fn touches(pattern: &str, pointer: &str) -> bool {
+    pattern.split('/').zip(pointer.split('/')).all(|(known, step)| known == "*" || known == step)
+}
+
+/// Hides every string of a value in every text from now on.
+pub fn hide_all(value: Option<&Value>) {
+    match value {
+        Some(Value::String(text)) => crate::output::secret::hide(text),
+        Some(Value::Array(items)) => items.iter().for_each(|item| hide_all(Some(item))),
+        Some(Value::Object(fields)) => fields.values().for_each(|field| hide_all(Some(field))),
+        _ => {}
+    }
+}
+
+/// The pointers in a value that match patterns with `*` for any step.
+#[must_use]
+pub fn matching(patterns: &[&str], value: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for pattern in patterns {
+        let steps: Vec<&str> = pattern.split('/').skip(1).collect();
+        walk(&steps, value, String::new(), &mut found);
+    }
+    found
+}
+
+fn walk(steps: &[&str], value: &Value, pointer: String, found: &mut Vec<String>) {
+    let Some((step, rest)) = steps.split_first() else {
+        found.push(pointer);
+        return;
+    };
+    let mut go = |key: &str, inner: &Value| {
+        if *step == "*" || *step == key {
+            walk(rest, inner, format!("{pointer}{}", crate::files::json::step(key)), found);
+        }
+    };
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(key, inner)| go(key, inner)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(index, inner)| go(&index.to_string(), inner)),
+        _ => {}
+    }
+}
+
+/// Removes what a pointer with `*` for any step names, if it is there and `drop` says so.
+pub fn drop_where(value: &mut Value, pattern: &str, drop: &dyn Fn(&Value) -> bool) {
+    let steps: Vec<&str> = pattern.split('/').skip(1).collect();
+    drop_steps(value, &steps, drop);
+}
+
+fn drop_steps(value: &mut Value, steps: &[&str], drop: &dyn Fn(&Value) -> bool) {
+    let Some((step, rest)) = steps.split_first() else { return };
+    match value {
+        Value::Object(fields) if rest.is_empty() => {
+            fields.retain(|key, inner| (*step != "*" && *step != key) || !drop(inner));
+        }
+        Value::Object(fields) => {
+            let chosen = fields.iter_mut().filter(|(key, _)| *step == "*" || *step == key.as_str());
+            chosen.for_each(|(_, inner)| drop_steps(inner, rest, drop));
+        }
+        Value::Array(items) if *step == "*" => items.iter_mut().for_each(|inner| drop_steps(inner, rest, drop)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn patterns_find_what_they_name() {
+        let value = json!({"a": [{"p": 1}, {"q": 2}], "b": {"p": 3}});
+        assert_eq!(matching(&["/a/*/p", "/*/p"], &value), ["/a/0/p", "/b/p"]);
+    }
+
+    #[test]
+    fn a_row_tells_what_a_file_may_name() {
+        assert!(touches("/states/*/actions", "/states/0/actions/1/open"));
+        assert!(touches("/states/*/actions", "/states/0"));
+        assert!(!touches("/states/*/actions", "/states/0/made"));
+        assert!(!touches("/description", "/owner"));
+    }
+
+    #[test]
+    fn defaults_are_dropped_wherever_they_stand() {
+        let mut value = json!({"states": [{"actions": []}, {"actions": [1]}], "n": null});
+        drop_where(&mut value, "/states/*/actions", &|inner| *inner == json!([]));
+        drop_where(&mut value, "/n", &Value::is_null);
+        assert_eq!(value, json!({"states": [{}, {"actions": [1]}]}));
+    }
+}
