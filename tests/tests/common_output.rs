@@ -14,7 +14,7 @@ const NOBODY: &str = "http://127.0.0.1:9";
 /// Starts a program whose stderr is a pipe that is full already and that nobody reads; the reader is kept, so that it is not broken either.
 fn unread(url: &str, wait: &str) -> (Child, PipeReader) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe can be had");
-    writer.write_all(&[b'.'; 64 * 1024]).expect("a pipe holds as much");
+    writer.write_all(&vec![b'.'; 64 * 1024]).expect("a pipe holds as much");
     let child = Command::new(program_path("os-init"))
         .arg("wait")
         .env_clear()

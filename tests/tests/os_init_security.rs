@@ -252,7 +252,7 @@ fn the_plugins_own_folder_is_taken_as_it_is() {
     };
     let sandbox = Sandbox::new("os-init");
     sandbox.write("opensearch-security/roles.yml", roles("roles", "[\"a-*\"]"));
-    sandbox.write("opensearch-security/config.yml", "_meta: {type: config, config_version: 2}\n".to_owned());
+    sandbox.write("opensearch-security/config.yml", "_meta: {type: config, config_version: 2}\n");
     sandbox.write(
         "tenants.json",
         json!({"_meta": {"type": "tenants", "config_version": 2}, "t": {"description": "d"}}).to_string(),

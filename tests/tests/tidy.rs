@@ -20,6 +20,15 @@ const LONG: &[(&str, &str)] = &[
         "common/src/process/start.rs",
         "the order of things from the command line to the exit code, read from top to bottom",
     ),
+    ("common/src/engine/document.rs", "one table of endpoints and the kind that it makes, read together"),
+    ("common/src/files/load.rs", "one walk over the folder: every layout and limit in the order in which it is met"),
+    ("grafana-init/src/alerting/rule.rs", "one kind whose forms three versions print differently"),
+    ("grafana-init/src/datasource.rs", "one kind: its secrets are compared where its body is"),
+    ("os-init/src/index.rs", "one kind: what of an index changes in place and what does not"),
+    ("tests/src/grafana/resource.rs", "one stand-in of one API: its routes and their state"),
+    ("tests/src/grafana/state.rs", "one state that all routes of the stand-in share"),
+    ("tests/tests/common_canary.rs", "one search for secrets, in every form that a server gives them"),
+    ("tests/tests/os_init_main.rs", "the cases that share one real node of each version"),
     ("tests/src/ism/mod.rs", "one stand-in: a plugin's routes and their state"),
 ];
 

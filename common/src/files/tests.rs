@@ -82,7 +82,7 @@ fn every_problem_of_every_file_is_named() {
             ! seeds/s.json: seeds takes .jsonl files, one record a line, not .json: convert or remove this file
             ! topcis: unknown folder topcis: did you mean topics?
             ! topics/a.json:3:3 /x: this key stands twice in its object, first in line 2
-            ! topics/b.json:1:7: expected value
+            ! topics/b.json:1:7: expected value: remove the comma before the closing bracket
             ! topics/c.json:1:0: the file is empty
             ! topics/e%zz.json: the name has a % at byte 1 that is not %XX: write %25 for a literal %
             ! topics/g.json /a: $__env{NO_SUCH_7Q}: the variable NO_SUCH_7Q is not set
