@@ -1,7 +1,7 @@
 //! Secrets: values that must never be shown. Every text that leaves the process passes `mask`.
 //!
 //! A server or proxy may say a secret back in other clothes, or a part of it. So a text is not searched as it stands, but as it reads when
-//! all that dresses it is taken off ([`view`]: percent, JSON and HTML escapes, one in another; upper case; blanks and line ends), and what
+//! all that dresses it is taken off (`view`: percent, JSON and HTML escapes, one in another; upper case; blanks and line ends), and what
 //! is searched for are all runs of eight characters of every form of a secret:
 //!
 //! | form            | why it needs one of its own                                                                   |
