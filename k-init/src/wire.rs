@@ -73,7 +73,7 @@ api!(
     CreateTopicsRequest,
     CreateTopicsResponse,
     19,
-    6..=7,
+    6..=6,
     "4 [ s 16@7 2 s 4@5 2@5 [ s s 1 1 1 ]@5 <0 2 > ]",
     |a| a.throttle_time_ms,
     |q| !q.validate_only
@@ -133,18 +133,18 @@ api!(
     ProduceRequest,
     ProduceResponse,
     0,
-    7..=9,
+    7..=7,
     "[ s [ 4 2 8 8 8@5 [ 4 s ]@8 s@8 ] ] 4",
     |a| a.throttle_time_ms,
     |_| true
 );
 // Above 11 a fetch has tagged fields and then names topics by id.
 api!(FetchRequest, FetchResponse, 1, 11..=11, "4 2@7 4@7 [ s [ 4 2 8 8 8@5 [ 8 8 ] 4@11 b ] ]", |a| a.throttle_time_ms);
-api!(ListOffsetsRequest, ListOffsetsResponse, 2, 4..=7, "4 [ s [ 4 2 8 8 4@4 ] ]", |a| a.throttle_time_ms);
+api!(ListOffsetsRequest, ListOffsetsResponse, 2, 4..=4, "4 [ s [ 4 2 8 8 4@4 ] ]", |a| a.throttle_time_ms);
 // From 4 on several coordinators are asked for at once.
 api!(FindCoordinatorRequest, FindCoordinatorResponse, 10, 3..=3, "4 2 s 4 s 4", |a| a.throttle_time_ms);
 // From 5 on the transactions are those of KIP-890, whose epochs change with every commit.
-api!(InitProducerIdRequest, InitProducerIdResponse, 22, 3..=4, "4 2 8 2", |a| a.throttle_time_ms, |_| true);
+api!(InitProducerIdRequest, InitProducerIdResponse, 22, 3..=3, "4 2 8 2", |a| a.throttle_time_ms, |_| true);
 // From 4 on this is for brokers among themselves.
 api!(
     AddPartitionsToTxnRequest,
