@@ -15,7 +15,7 @@ use kit::servers::opensearch::{OpenSearch, Variant};
 
 /// Each page, and the cases that run what it shows.
 const PAGES: [(&str, &str); 16] = [
-    ("accounts.md", "deploy_accounts"),
+    ("accounts.md", "faults_accounts"),
     ("ci.md", "deploy_docs"),
     ("compose.md", "deploy_docs, deploy_engine"),
     ("existing-files.md", "deploy_docs"),
@@ -74,7 +74,7 @@ fn blocks() -> Vec<Block> {
 fn files_of(program: &str) -> Vec<(String, String)> {
     let prefix = format!("{program}/");
     let named = |block: Block| Some((block.file.strip_prefix(&prefix)?.to_owned(), block.text));
-    // That of an account is applied by `deploy_accounts`.
+    // That of an account is applied by `faults_accounts`.
     blocks().into_iter().filter(|block| block.page != "accounts.md").filter_map(named).collect()
 }
 

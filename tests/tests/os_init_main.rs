@@ -386,7 +386,7 @@ fn a_catch_all_template_is_no_obstacle() {
         sandbox.remove("index_templates/default.json");
         node.put(
             "/_index_template/top",
-            &json!({"index_patterns": ["*"], "priority": 9_007_199_254_740_991_u64, "template": {}}),
+            &json!({"index_patterns": ["*"], "priority": 9_007_199_254_740_991_u64, "template": {"settings": {"number_of_replicas": 0}}}),
         );
         sandbox.write(
             "component_templates/later.json",
