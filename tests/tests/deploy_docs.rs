@@ -14,7 +14,7 @@ use kit::servers::kafka::{Kafka, Listener, Version};
 use kit::servers::opensearch::{OpenSearch, Variant};
 
 /// Each page, and the cases that run what it shows.
-const PAGES: [(&str, &str); 16] = [
+const PAGES: [(&str, &str); 17] = [
     ("accounts.md", "faults_accounts"),
     ("ci.md", "deploy_docs"),
     ("compose.md", "deploy_docs, deploy_engine"),
@@ -30,6 +30,7 @@ const PAGES: [(&str, &str); 16] = [
     ("reference.md", "tidy_names"),
     ("result.schema.json", "common_exit_paths"),
     ("scale.md", "deploy_docs"),
+    ("schema", "common_schemas"),
     ("swarm-nomad-systemd.md", "deploy_docs, deploy_files"),
 ];
 
