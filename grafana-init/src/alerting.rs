@@ -5,13 +5,13 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Failure};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Meta, Row};
+use common::engine::document::{Have, Held, Making, Pair, Request, Row};
 use common::files::{Object, Problem, Set};
 use common::net::http::Call;
 use serde_json::{Value, json};
 
 use crate::identity::{PROVISIONED, name_of, unique_name};
-use crate::scope::Scope;
+use crate::scope::{Rules, Scope};
 use crate::server::part;
 
 pub(crate) mod contact;
@@ -26,26 +26,25 @@ pub(crate) mod rule;
 /// Mute timings.
 pub(crate) const TIMINGS: Row<Scope> = Row {
     normal: normal_timing,
-    compare: Some(compare_named),
+    judge: Some(judge_named),
     check: check_timing,
     unique: unique_name,
-    ..Row::new("mute_timings", read_timings, write_timing)
+    ..Row::stepped("mute_timings", read_timings, |making| Ok(step_timing(making)))
 };
 
 /// Message templates.
 pub(crate) const TEMPLATES: Row<Scope> = Row {
     normal: normal_template,
-    compare: Some(compare_named),
+    judge: Some(judge_named),
     check: check_template,
     unique: unique_name,
-    ..Row::new("message_templates", read_templates, write_template)
+    ..Row::stepped("message_templates", read_templates, |making| Ok(step_template(&making)))
 };
 
-/// Sends an alerting write with the provenance that is set.
-pub(crate) fn send(scope: &Scope, call: Call) -> Result<(), Failure> {
+/// An alerting write with the provenance that is set.
+pub(crate) fn call(rules: Rules, call: Call) -> Call {
     // Its presence decides, whatever it says.
-    let call = if scope.settings().editable { call.header("x-disable-provenance", "true") } else { call };
-    scope.client().send(&call).map(drop)
+    if rules.settings.editable { call.header("x-disable-provenance", "true") } else { call }
 }
 
 /// Why an object of that provenance cannot be written. `released` kinds let the header take `api` back.
@@ -90,18 +89,18 @@ fn by_name(scope: &Scope, path: &str, want: &[Rc<Object>]) -> Result<Held, Failu
         let own = row["name"].as_str().unwrap_or_default();
         let key = (*declared.get(own).unwrap_or(&own)).to_owned();
         let locked = locked(scope, &row["provenance"], false);
-        held.insert(key, Have { locked, meta: json!({}), ..Have::of(row) });
+        held.insert(key, Have { locked, ..Have::of(row) });
     }
     Ok(held)
 }
 
-fn compare_named(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
-    let mut want = want.clone();
-    want["name"] = json!(name_of(object, &want));
+fn judge_named(pair: &Pair<'_, Rules>) -> Change {
+    let mut want = pair.want.clone();
+    want["name"] = json!(name_of(pair.object, &want));
     if let Some(text) = want["template"].as_str() {
         want["template"] = json!(defined(text, want["name"].as_str().unwrap_or_default()));
     }
-    Change::update(diff(Writing::Replaces, have, &want))
+    Change::update(diff(Writing::Replaces, pair.held, &want))
 }
 
 fn drop_made(body: &mut Value) {
@@ -123,15 +122,16 @@ fn normal_timing(body: &mut Value) {
     body["time_intervals"].as_array_mut().into_iter().flatten().for_each(interval::normal);
 }
 
-fn write_timing(scope: &Scope, object: &Object, mut want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
+fn step_timing(making: Making<'_, Rules>) -> Vec<Request> {
+    let mut want = making.body;
     drop_made(&mut want);
-    let name = name_of(object, &want);
+    let name = name_of(making.object, &want);
     want["name"] = json!(name);
-    let call = match meta {
+    let sent = match making.have {
         None => Call::post(TIMINGS_PATH, want.to_string()),
         Some(_) => Call::put(format!("{TIMINGS_PATH}/{}", part(&name)), want.to_string()),
     };
-    send(scope, call)
+    vec![Request::new(call(making.rules, sent))]
 }
 
 fn check_timing(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
@@ -178,11 +178,11 @@ fn defines(text: &str, begin: &str) -> bool {
         .any(|rest| rest.trim_start_matches(['\t', '\n', '\u{c}', '\r', ' ']).starts_with("define"))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]
-fn write_template(scope: &Scope, object: &Object, want: Value, _: Option<&Meta>) -> Result<(), Failure> {
-    let name = name_of(object, &want);
-    let body = json!({"template": want["template"]});
-    send(scope, Call::put(format!("{TEMPLATES_PATH}/{}", part(&name)), body.to_string()))
+fn step_template(making: &Making<'_, Rules>) -> Vec<Request> {
+    let name = name_of(making.object, &making.body);
+    let body = json!({"template": making.body["template"]});
+    let sent = Call::put(format!("{TEMPLATES_PATH}/{}", part(&name)), body.to_string());
+    vec![Request::new(call(making.rules, sent))]
 }
 
 fn check_template(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Mutex;
 
 use common::engine::change::{Action, Change, Failure, ObjectId, Planned};
-use common::engine::kind::{AnyKind, Exported};
+use common::engine::kind::{Asked, Exported, Kind};
 use common::files::{Object, Problem, Set, Unique};
 use common::net::http::parallel;
 use serde_json::Value;
@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::dashboard::form::Input;
 use crate::dashboard::inputs::Resolver;
 use crate::dashboard::preflight::{Titles, dangling};
-use crate::dashboard::read::{Held, Looked, Reader, model_of};
+use crate::dashboard::read::{Held, Reader, model_of, resources};
 use crate::folder::{above, is_folder_file};
 use crate::scope::{READERS, Scope};
 use crate::server::part;
@@ -72,6 +72,13 @@ impl Known {
     }
 }
 
+/// What is sent for one dashboard; the body is made of its file when it is sent.
+pub(crate) struct Step {
+    folder: String,
+    /// The server's side, unless the dashboard is to be created.
+    held: Option<Held>,
+}
+
 /// The dashboards of one organization.
 pub(crate) struct Dashboards {
     scope: Rc<Scope>,
@@ -81,7 +88,6 @@ pub(crate) struct Dashboards {
     sources: Vec<Rc<Object>>,
     problems: Vec<Problem>,
     resolver: Resolver,
-    held: BTreeMap<ObjectId, Held>,
     open: BTreeMap<ObjectId, Vec<String>>,
     known: Known,
 }
@@ -96,7 +102,6 @@ impl Dashboards {
             problems: Vec::new(),
             resolver: Resolver::default(),
             places: BTreeMap::new(),
-            held: BTreeMap::new(),
             open: BTreeMap::new(),
             known: Known::default(),
         };
@@ -159,7 +164,7 @@ impl Dashboards {
         }
     }
 
-    fn look(&mut self) -> Result<Vec<Planned>, Failure> {
+    fn look(&mut self) -> Result<Vec<Planned<Step>>, Failure> {
         if self.declared.iter().any(|dashboard| dashboard.open_inputs) {
             let sources = datasource::sources(&self.scope, &self.sources)?;
             if sources != self.resolver.sources {
@@ -184,49 +189,49 @@ impl Dashboards {
             let folder = folder.as_ref().ok_or_else(|| Failure::rejected("its folder could not be told"))?;
             match known.of(&object.id, folder) {
                 Some(change) => Ok((change, None)),
-                None => reader
-                    .look(object, uid, folder)
-                    .map(|looked| (looked.change.clone(), Some((folder.clone(), looked)))),
+                None => reader.look(object, uid, folder).map(|looked| (looked.change.clone(), Some(looked))),
             }
         });
-        drop(jobs);
+        let folders: Vec<Option<String>> = jobs.into_iter().map(|(_, _, folder)| folder).collect();
         let mut planned = Vec::with_capacity(looked.len());
-        for (dashboard, looked) in self.declared.iter().zip(looked) {
+        for ((dashboard, folder), looked) in self.declared.iter().zip(folders).zip(looked) {
             let id = dashboard.object.id.clone();
             let mut needs = Vec::new();
             if !dashboard.folder.is_empty() {
                 needs.push(self.scope.id("folders", dashboard.folder.join("/")));
             }
+            let folder = folder.unwrap_or_default();
+            let mut held = None;
             let verdict = looked.map(|(change, read)| {
-                if let Some((folder, Looked { held, open, .. })) = read {
+                if let Some(read) = read {
                     match change.action {
                         Action::Create => drop(self.known.absent.insert(id.clone())),
-                        Action::None => drop(self.known.settled.insert(id.clone(), (folder, change.clone()))),
+                        Action::None => drop(self.known.settled.insert(id.clone(), (folder.clone(), change.clone()))),
                         Action::Update => {}
                     }
-                    self.held.extend(held.map(|held| (id.clone(), held)));
-                    self.open.insert(id.clone(), open);
+                    self.open.insert(id.clone(), read.open);
+                    held = read.held;
                 }
                 change
             });
-            planned.push(Planned { id, needs, verdict, step: None });
+            planned.push(Planned::new(id, verdict).needing(needs).with_step(|_| Ok(Step { folder, held })));
         }
         Ok(planned)
     }
 
-    fn write(&mut self, planned: &Planned) -> Result<(), Failure> {
-        let dashboard = &self.declared[self.places[&planned.id]];
-        let folder = self.folder_of(dashboard).ok_or_else(|| Failure::rejected("its folder could not be told"))?;
-        self.known.forget(&planned.id);
+    fn send(&mut self, id: &ObjectId, step: &Step) -> Result<(), Failure> {
+        let dashboard = &self.declared[self.places[id]];
+        self.known.forget(id);
         let model = model_of(&dashboard.object, &self.resolver)?.0;
-        let held = match planned.verdict {
-            Ok(Change { action: Action::Create, .. }) => None,
-            _ => self.held.get(&planned.id),
+        let (uid, held) = (&dashboard.uid, step.held.as_ref());
+        let call = match &model.resource {
+            Some(version) => {
+                let path = resources(version, &self.scope.namespace());
+                write::resource(&path, version, uid, &step.folder, &model.body, held)
+            }
+            None => write::classic(uid, &step.folder, model.body, held),
         };
-        match &model.resource {
-            Some(version) => write::resource(&self.scope, version, &dashboard.uid, &folder, &model.body, held),
-            None => write::classic(&self.scope, &dashboard.uid, &folder, model.body, held),
-        }
+        self.scope.client().send(&call).map(drop)
     }
 }
 
@@ -247,7 +252,9 @@ impl LibraryPanels<'_> {
     }
 }
 
-impl AnyKind for Dashboards {
+impl Kind for Dashboards {
+    type Step = Step;
+
     fn name(&self) -> &'static str {
         "dashboards"
     }
@@ -256,11 +263,11 @@ impl AnyKind for Dashboards {
         self.problems.clone()
     }
 
-    fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
+    fn plan(&mut self) -> Result<Vec<Planned<Step>>, Failure> {
         self.look()
     }
 
-    fn preflight(&mut self, _: &Set, planned: &[Planned]) -> Vec<Problem> {
+    fn preflight(&mut self, _: &Set, asked: &[Asked<'_, Step>]) -> Vec<Problem> {
         let mut problems = Vec::new();
         for dashboard in &self.declared {
             for name in self.open.get(&dashboard.object.id).into_iter().flatten() {
@@ -269,8 +276,7 @@ impl AnyKind for Dashboards {
                 problems.push(dashboard.object.problem("/__inputs", text).warning());
             }
         }
-        let writes = |planned: &&Planned| planned.verdict.as_ref().is_ok_and(Change::writes);
-        let todo: BTreeSet<&ObjectId> = planned.iter().filter(writes).map(|planned| &planned.id).collect();
+        let todo: BTreeSet<&ObjectId> = asked.iter().map(|(id, ..)| *id).collect();
         if todo.is_empty() {
             return problems;
         }
@@ -297,8 +303,8 @@ impl AnyKind for Dashboards {
         problems
     }
 
-    fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
-        todo.iter().map(|planned| self.write(planned)).collect()
+    fn apply(&mut self, todo: &[(&ObjectId, &Step)]) -> Vec<Result<(), Failure>> {
+        todo.iter().map(|(id, step)| self.send(id, step)).collect()
     }
 
     fn export(&mut self) -> Result<Vec<Exported>, Failure> {

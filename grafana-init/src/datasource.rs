@@ -12,28 +12,30 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Difference, Failure, Shown};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Meta, Row};
-use common::files::json::step;
+use common::engine::document::{Have, Held, Making, Pair, Request, Row};
+use common::files::json::step as step_of;
 use common::files::{Key, Object, Problem, Set};
 use common::net::http::{Call, Client, LIST_LIMIT, parallel};
 use ring::hmac::{self, Key as Key256};
 use serde_json::{Map, Value, json};
 
 use crate::identity::{PROVISIONED, identity};
-use crate::scope::{READERS, Scope, get};
+use crate::scope::{READERS, Rules, Scope, answer, get};
 use crate::server::{Secrets, part};
+use crate::step::{post, put};
 use crate::uid;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> = Row {
     secrets: &["/secureJsonData"],
     normal,
-    compare: Some(compare),
+    judge: Some(judge),
     check,
     unique,
     preflight,
     export,
-    ..Row::new("datasources", read, write)
+    send,
+    ..Row::stepped("datasources", read, step)
 };
 
 /// Where the digest of the secrets is kept.
@@ -98,8 +100,7 @@ fn path(uid: &str) -> String {
 
 fn have(body: Value) -> Have {
     let locked = (body["readOnly"] == true).then(|| PROVISIONED.to_owned());
-    let meta = json!({"uid": body["uid"], "isDefault": body["isDefault"], "keys": body["secureJsonFields"],
-        "digest": body["jsonData"][DIGEST]});
+    let meta = json!({"uid": body["uid"], "isDefault": body["isDefault"], "keys": body["secureJsonFields"]});
     // The comparison needs to know which secrets are there; the normal form has no place for it otherwise.
     let mut body = body;
     body["secureJsonData"] = body["secureJsonFields"].take();
@@ -154,9 +155,9 @@ fn normal(body: &mut Value) {
     });
 }
 
-fn compare(scope: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
-    let (uid, name) = identity(object, want);
-    let (mut have, mut want) = (have.clone(), want.clone());
+fn judge(pair: &Pair<'_, Rules>) -> Change {
+    let (uid, name) = identity(pair.object, pair.want);
+    let (mut have, mut want) = (pair.held.clone(), pair.want.clone());
     let own_uid = want["uid"].is_string();
     want["uid"] = json!(uid);
     want["name"] = json!(name);
@@ -167,7 +168,7 @@ fn compare(scope: &Scope, object: &Object, have: &Value, want: &Value) -> Change
         && let Some(is) = have.get("isDefault").cloned()
     {
         // Where another is to be the default, this one hands over: sent as it is, it would take that back.
-        want["isDefault"] = json!(is == true && !scope.declared.default_source);
+        want["isDefault"] = json!(is == true && !pair.rules.default_source);
     }
     let held = take(&mut have, "secureJsonData");
     let secrets = take(&mut want, "secureJsonData");
@@ -180,7 +181,7 @@ fn compare(scope: &Scope, object: &Object, have: &Value, want: &Value) -> Change
             difference.fixable = false;
         }
     }
-    if digest.is_some() && !matches!(scope.settings().secrets, Secrets::Digest(_)) {
+    if digest.is_some() && !matches!(pair.rules.settings.secrets, Secrets::Digest(_)) {
         // It is of no use any more, and a Viewer can read it.
         differences.push(Difference::new(format!("/jsonData/{DIGEST}"), Shown::Masked, Shown::Absent));
     }
@@ -188,7 +189,7 @@ fn compare(scope: &Scope, object: &Object, have: &Value, want: &Value) -> Change
     let mut missing = false;
     for key in secrets.keys().filter(|key| !held.contains_key(*key)) {
         missing = true;
-        let path = format!("/secureJsonData{}", step(key));
+        let path = format!("/secureJsonData{}", step_of(key));
         differences.push(Difference::new(path, Shown::Absent, Shown::Masked));
     }
     for key in held.keys().filter(|key| !secrets.contains_key(*key)) {
@@ -198,12 +199,12 @@ fn compare(scope: &Scope, object: &Object, have: &Value, want: &Value) -> Change
     }
     if !secrets.is_empty() && !missing {
         let changed = || Difference::new("/secureJsonData", Shown::Masked, Shown::Masked);
-        match scope.settings().secrets {
+        match pair.rules.settings.secrets {
             Secrets::Keep => notes.push("its secrets are not compared (GRAFANA_SECRETS=keep)".into()),
             Secrets::Digest(key) if digest.as_ref().is_none_or(|held| *held != keyed(key, &uid, &secrets)) => {
                 differences.push(changed());
             }
-            Secrets::Always if !scope.memory.borrow().sent.contains(&uid) => differences.push(changed()),
+            Secrets::Always if !pair.written => differences.push(changed()),
             Secrets::Digest(_) | Secrets::Always => {}
         }
     }
@@ -217,44 +218,53 @@ fn take(body: &mut Value, field: &str) -> Map<String, Value> {
     }
 }
 
-fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
-    let (uid, name) = identity(object, &want);
-    let declared = want.get("isDefault").cloned();
-    let mut body = want;
+fn step(making: Making<'_, Rules>) -> Result<Vec<Request>, Failure> {
+    let rules = making.rules;
+    let mut body = making.body;
+    let (uid, name) = identity(making.object, &body);
+    let declared = body.get("isDefault").cloned();
     normal(&mut body);
     let fields = body.as_object_mut().ok_or_else(|| Failure::rejected("a data source is a JSON object"))?;
     fields.insert("name".into(), json!(name));
     fields.entry("access").or_insert(json!("proxy"));
     let secrets = fields.get("secureJsonData").and_then(Value::as_object).cloned().unwrap_or_default();
-    if let Secrets::Digest(key) = scope.settings().secrets
+    if let Secrets::Digest(key) = rules.settings.secrets
         && !secrets.is_empty()
     {
         let data = fields.entry("jsonData").or_insert(json!({}));
         data[DIGEST] = json!(keyed(key, &uid, &secrets));
     }
-    let Some(Meta { meta }) = meta else {
-        body["uid"] = json!(uid);
-        let made = scope.post("/api/datasources", &body)?;
-        scope.memory.borrow_mut().sent.insert(uid.clone());
+    if making.have.is_none() {
+        fields.insert("uid".into(), json!(uid));
+        let made = post("/api/datasources", &body);
         // 10 and later make the first one of an organization the default, whatever is sent.
-        if declared == Some(json!(false)) && made["datasource"]["isDefault"] == true {
-            scope.put(&path(&uid), &body)?;
-        }
-        return Ok(());
-    };
-    let held = meta["uid"].as_str().unwrap_or(&uid);
-    let fields = body.as_object_mut().ok_or_else(|| Failure::rejected("a data source is a JSON object"))?;
-    fields.insert("uid".into(), json!(held));
-    if let Some(is) = meta.get("isDefault").filter(|_| declared.is_none()) {
-        fields.insert("isDefault".into(), json!(*is == true && !scope.declared.default_source));
+        let set_back =
+            (declared == Some(json!(false))).then(|| Request { about: json!(true), ..put(path(&uid), &body) });
+        return Ok(std::iter::once(made).chain(set_back).collect());
     }
-    if matches!(scope.settings().secrets, Secrets::Keep)
+    let facts = making.meta;
+    let held = facts["uid"].as_str().unwrap_or(&uid).to_owned();
+    fields.insert("uid".into(), json!(held));
+    if declared.is_none() {
+        fields.insert("isDefault".into(), json!(facts["isDefault"] == true && !rules.default_source));
+    }
+    if matches!(rules.settings.secrets, Secrets::Keep)
         && let Some(secrets) = fields.get_mut("secureJsonData").and_then(Value::as_object_mut)
     {
-        secrets.retain(|key, _| meta["keys"].get(key).is_none());
+        secrets.retain(|key, _| facts["keys"].get(key).is_none());
     }
-    scope.put(&path(held), &body)?;
-    scope.memory.borrow_mut().sent.insert(uid);
+    Ok(vec![put(path(&held), &body)])
+}
+
+/// What sets the default back is sent only where the answer says that it was taken.
+fn send(scope: &Scope, object: &Object, step: &[Request]) -> Result<(), Failure> {
+    let mut default = false;
+    for request in step {
+        if request.about.is_null() || default {
+            let reply = answer(&scope.client().send(&request.complete(object)?)?)?;
+            default = reply["datasource"]["isDefault"] == true;
+        }
+    }
     Ok(())
 }
 
@@ -270,7 +280,7 @@ fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
     }
     for (key, value) in fields.get("secureJsonData").and_then(Value::as_object).into_iter().flatten() {
         if !value.is_string() {
-            problems.push(object.problem(&format!("/secureJsonData{}", step(key)), "a secret is a string"));
+            problems.push(object.problem(&format!("/secureJsonData{}", step_of(key)), "a secret is a string"));
         }
     }
     for key in fields.keys().filter(|key| !FIELDS.contains(&key.as_str()) && !MADE.contains(&key.as_str())) {
@@ -280,7 +290,7 @@ fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
             }
             key => format!("is no field of a data source, and is left out{}", hint(key)),
         };
-        problems.push(object.problem(&step(key), why).warning());
+        problems.push(object.problem(&step_of(key), why).warning());
     }
     problems
 }

@@ -1,7 +1,8 @@
 //! How Grafana's answers read: what a status means for a write, and the server's own words. No request is made here.
 //!
 //! A status alone says little (10 to 13 answer 409, 412, an empty `412 {}` or a 500 "database is locked" for writes that were
-//! done as well as for such that were not): those come back as ambiguous, and the next read decides.
+//! done as well as for such that were not): those come back as ambiguous, and the next read decides. Where the words say that something is
+//! there already, it may be a twin's; else the same request would be refused each time.
 
 use common::engine::change::Class;
 use common::net::http::{Call, Dialect};
@@ -15,14 +16,8 @@ fn judge(_call: &Call, status: u16, body: &str) -> Option<Class> {
     match status {
         // Up to 11.1: another dashboard of the folder bears the title; no read changes that.
         412 if has("name-exists") => Some(Class::Rejected),
+        400 | 409 | 412 if TAKEN.iter().any(|text| has(text)) => Some(Class::Taken),
         409 | 412 => Some(Class::Ambiguous),
-        // So 10 to 12 say that a service account, timing, rule or library panel is there: a twin may have made it meanwhile.
-        400 if ["ErrAlreadyExists", "nameExists", "alert-rule.conflict", "with that name or UID already exists"]
-            .iter()
-            .any(|text| has(text)) =>
-        {
-            Some(Class::Ambiguous)
-        }
         // 10.4 to 12.4 answer these refusals as 500.
         500 if has("max depth") || has("cannot change provenance") || has("could not find alert rule") => {
             Some(Class::Rejected)
@@ -30,6 +25,17 @@ fn judge(_call: &Call, status: u16, body: &str) -> Option<Class> {
         _ => None,
     }
 }
+
+/// How 10 to 12 say that a name or uid is taken.
+const TAKEN: [&str; 7] = [
+    "already exists",
+    "name taken",
+    "AlreadyExists",
+    "nameExists",
+    "uidInUse",
+    "alert-rule.conflict",
+    "UNIQUE constraint",
+];
 
 /// `messageId`, Grafana's own name for an error, where the answer has one.
 fn code(body: &str) -> Option<String> {
@@ -73,12 +79,13 @@ mod tests {
     fn the_same_status_means_different_things() {
         let class = |status, body| judge(&Call::post("/api/folders", ""), status, body);
         assert_eq!(class(412, "{}"), Some(Class::Ambiguous));
-        assert_eq!(class(409, r#"{"message":"Organization name taken"}"#), Some(Class::Ambiguous));
+        assert_eq!(class(409, r#"{"message":"Organization name taken"}"#), Some(Class::Taken));
+        assert_eq!(class(409, r#"{"message":"the object has been modified"}"#), Some(Class::Ambiguous));
         assert_eq!(class(412, r#"{"status":"name-exists"}"#), Some(Class::Rejected));
         assert_eq!(class(500, r#"{"message":"database is locked"}"#), None);
         assert_eq!(class(500, r#"{"message":"max depth is 4"}"#), Some(Class::Rejected));
         assert_eq!(class(400, "{}"), None);
-        assert_eq!(class(400, r#"{"messageId":"serviceaccounts.ErrAlreadyExists"}"#), Some(Class::Ambiguous));
+        assert_eq!(class(400, r#"{"messageId":"serviceaccounts.ErrAlreadyExists"}"#), Some(Class::Taken));
     }
 
     #[test]

@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use common::engine::change::{Change, Difference, Failure, ObjectId, Planned, Shown};
-use common::engine::kind::{AnyKind, Exported};
+use common::engine::kind::{Asked, Exported, Kind};
 use common::files::{Problem, Set};
-use common::net::http::parallel;
+use common::net::http::{Call, parallel};
 use serde_json::{Value, json};
 
 use crate::identity::managed_by;
@@ -34,8 +34,8 @@ pub(crate) use tree::paths;
 use declared::Declared;
 use tree::{Found, Sought, Tree};
 
-/// What a write has to do to one folder.
-#[derive(Clone, Debug, Default)]
+/// What has to be done to one folder.
+#[derive(Debug, Default)]
 struct Todo {
     uid: String,
     title: String,
@@ -46,12 +46,21 @@ struct Todo {
     permissions: Option<BTreeMap<String, i64>>,
 }
 
+/// What is sent for one folder.
+#[derive(Debug)]
+pub(crate) struct Step {
+    calls: Vec<Call>,
+    /// The uid of the folder, where the first call makes it.
+    makes: Option<String>,
+    /// Who is to have rights and is not there.
+    unknown: Vec<permission::Unknown>,
+}
+
 /// The folders of one organization.
 pub(crate) struct Folders {
     scope: Rc<Scope>,
     declared: Vec<Declared>,
     problems: Vec<Problem>,
-    todo: BTreeMap<ObjectId, Todo>,
     /// Uids of folders that this run made.
     made: BTreeSet<String>,
 }
@@ -66,7 +75,7 @@ struct Place {
 impl Folders {
     pub(crate) fn new(scope: &Rc<Scope>, set: &Set) -> Self {
         let (declared, problems) = declared::declared(scope, set);
-        Self { scope: scope.clone(), declared, problems, todo: BTreeMap::new(), made: BTreeSet::new() }
+        Self { scope: scope.clone(), declared, problems, made: BTreeSet::new() }
     }
 
     /// The declared folders.
@@ -75,14 +84,13 @@ impl Folders {
     }
 
     /// Reads the tree from the root down, the folders of one depth at once.
-    fn look(&mut self) -> Result<Vec<Planned>, Failure> {
+    fn look(&self) -> Result<Vec<Planned<Step>>, Failure> {
         let scope = self.scope.clone();
         let nested = tree::nests(&scope)?;
         let mut tree = Tree::new(scope.client(), &self.made);
         let mut uids: BTreeMap<Vec<String>, String> = BTreeMap::new();
         let mut titles: BTreeMap<Vec<String>, String> = BTreeMap::new();
-        let mut verdicts: BTreeMap<&ObjectId, Result<Change, Failure>> = BTreeMap::new();
-        let mut todos = BTreeMap::new();
+        let mut verdicts: BTreeMap<&ObjectId, Result<(Change, Todo), Failure>> = BTreeMap::new();
         let deepest = self.declared.iter().map(|folder| folder.path.len()).max().unwrap_or_default();
         for depth in 1..=deepest {
             let level: Vec<&Declared> = self.declared.iter().filter(|folder| folder.path.len() == depth).collect();
@@ -113,14 +121,13 @@ impl Folders {
                     if !todo.exists || todo.moves || todo.renames {
                         self.unique(&tree, &todo)?;
                     }
-                    let change = locked(&scope, &todo, change)?;
-                    todos.insert(folder.id.clone(), todo);
-                    Ok(change)
+                    Ok((locked(&scope, &todo, change)?, todo))
                 });
                 verdicts.insert(&folder.id, verdict);
             }
         }
         let mut planned = Vec::with_capacity(self.declared.len());
+        let mut folder_titles = BTreeSet::new();
         for folder in &self.declared {
             let above = folder.above();
             let mut needs = folder.permissions.as_ref().map(|want| permission::needs(&scope, want)).unwrap_or_default();
@@ -130,14 +137,20 @@ impl Folders {
             let unknown = || Err(Failure::rejected("its parent folder could not be told"));
             let verdict = verdicts.remove(&folder.id).unwrap_or_else(unknown);
             let flat = !nested && folder.path.len() > 1;
-            let verdict = verdict.map(|change| if flat { change.note(FLAT) } else { change });
-            planned.push(Planned { id: folder.id.clone(), needs, verdict, step: None });
+            let verdict = verdict.and_then(|(change, todo)| {
+                let step = change.writes().then(|| todo.step(&scope)).transpose()?;
+                folder_titles.insert((todo.parent, todo.title));
+                Ok((if flat { change.note(FLAT) } else { change }, step))
+            });
+            let (verdict, step) = match verdict {
+                Ok((change, step)) => (Ok(change), step),
+                Err(failure) => (Err(failure), None),
+            };
+            planned.push(Planned { id: folder.id.clone(), needs, verdict, step });
         }
         let mut memory = scope.memory.borrow_mut();
-        memory.folder_titles = todos.values().map(|todo: &Todo| (todo.parent.clone(), todo.title.clone())).collect();
+        memory.folder_titles = folder_titles;
         memory.folders = uids;
-        drop(memory);
-        self.todo = todos;
         Ok(planned)
     }
 
@@ -189,27 +202,41 @@ impl Folders {
         )))
     }
 
-    fn write(&mut self, id: &ObjectId) -> Result<(), Failure> {
-        let todo = self.todo.get(id).expect("plan told what to do to each folder it returned");
-        let path = format!("/api/folders/{}", part(&todo.uid));
-        if !todo.exists {
-            let mut body = json!({"uid": todo.uid, "title": todo.title});
-            if !todo.parent.is_empty() {
-                body["parentUid"] = json!(todo.parent);
-            }
-            self.scope.post("/api/folders", &body)?;
-            self.made.insert(todo.uid.clone());
+    fn send(&mut self, step: &Step) -> Result<(), Failure> {
+        if let Some((_, failure)) = step.unknown.first() {
+            return Err(failure.clone());
         }
-        if todo.moves {
-            self.scope.post(&format!("{path}/move"), &json!({"parentUid": todo.parent}))?;
-        }
-        if todo.renames {
-            self.scope.put(&path, &json!({"title": todo.title, "overwrite": true}))?;
-        }
-        if let Some(permissions) = &todo.permissions {
-            permission::write(&self.scope, &todo.uid, permissions)?;
+        for (index, call) in step.calls.iter().enumerate() {
+            self.scope.client().send(call)?;
+            self.made.extend(step.makes.clone().filter(|_| index == 0));
         }
         Ok(())
+    }
+}
+
+impl Todo {
+    fn step(&self, scope: &Scope) -> Result<Step, Failure> {
+        let path = format!("/api/folders/{}", part(&self.uid));
+        let (mut calls, mut unknown) = (Vec::new(), Vec::new());
+        if !self.exists {
+            let mut body = json!({"uid": self.uid, "title": self.title});
+            if !self.parent.is_empty() {
+                body["parentUid"] = json!(self.parent);
+            }
+            calls.push(Call::post("/api/folders", body.to_string()));
+        }
+        if self.moves {
+            calls.push(Call::post(format!("{path}/move"), json!({"parentUid": self.parent}).to_string()));
+        }
+        if self.renames {
+            calls.push(Call::put(&path, json!({"title": self.title, "overwrite": true}).to_string()));
+        }
+        if let Some(permissions) = &self.permissions {
+            let (call, lacks) = permission::request(scope, &self.uid, permissions)?;
+            calls.push(call);
+            unknown = lacks;
+        }
+        Ok(Step { calls, makes: (!self.exists).then(|| self.uid.clone()), unknown })
     }
 }
 
@@ -276,7 +303,9 @@ fn locked(scope: &Scope, todo: &Todo, change: Change) -> Result<Change, Failure>
     })
 }
 
-impl AnyKind for Folders {
+impl Kind for Folders {
+    type Step = Step;
+
     fn name(&self) -> &'static str {
         "dashboards"
     }
@@ -285,27 +314,22 @@ impl AnyKind for Folders {
         self.problems.clone()
     }
 
-    fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
+    fn plan(&mut self) -> Result<Vec<Planned<Step>>, Failure> {
         self.look()
     }
 
     /// Entries are written once the folder is there: who is nobody is found before.
-    fn preflight(&mut self, _: &Set, _: &[Planned]) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        for folder in &self.declared {
-            let Some(wanted) = self.todo.get(&folder.id).and_then(|todo| todo.permissions.as_ref()) else { continue };
-            let file = format!("dashboards/{}/{FILE}.json", folder.path.join("/"));
-            let unknown = |who: &String| {
-                let (kind, name) = who.split_once(':').expect("read made it of kind and name");
-                crate::team::unknown(&self.scope, kind, name)
-            };
-            problems.extend(wanted.keys().filter_map(unknown).map(|why| Problem::of_file(&file, why)));
-        }
-        problems
+    fn preflight(&mut self, _: &Set, asked: &[Asked<'_, Step>]) -> Vec<Problem> {
+        let nobody = |(id, _, step): &Asked<'_, Step>| -> Vec<Problem> {
+            let file = format!("dashboards/{}/{FILE}.json", id.name);
+            let unknown = step.unknown.iter().filter(|(who, _)| permission::declared(&self.scope, who).is_none());
+            unknown.map(|(_, failure)| Problem::of_file(&file, &failure.message)).collect()
+        };
+        asked.iter().flat_map(nobody).collect()
     }
 
-    fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
-        todo.iter().map(|planned| self.write(&planned.id)).collect()
+    fn apply(&mut self, todo: &[(&ObjectId, &Step)]) -> Vec<Result<(), Failure>> {
+        todo.iter().map(|(_, step)| self.send(step)).collect()
     }
 
     fn export(&mut self) -> Result<Vec<Exported>, Failure> {

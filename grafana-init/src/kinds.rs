@@ -73,7 +73,7 @@ pub(crate) fn export_kinds(server: &Rc<Server>) -> Result<Vec<Box<dyn AnyKind>>,
 fn of_scopes(own: &Rc<Scope>, named: &[Rc<Scope>], set: &Rc<Set>) -> Vec<Box<dyn AnyKind>> {
     let mut kinds: Vec<Box<dyn AnyKind>> = Vec::new();
     kinds.push(row(own, set, &crate::plugin::ROW));
-    kinds.push(Box::new(Orgs::new(named, set.all().iter().any(|object| object.id.org.is_none()))));
+    kinds.push(Box::new(Typed::new(Orgs::new(named, set.all().iter().any(|object| object.id.org.is_none())))));
     kinds.extend(named.iter().map(|scope| row(scope, set, &crate::plugin::ROW)));
     for scope in std::iter::once(own).chain(named) {
         of_org(&mut kinds, scope, set);
@@ -92,11 +92,11 @@ fn of_org(kinds: &mut Vec<Box<dyn AnyKind>>, scope: &Rc<Scope>, set: &Rc<Set>) {
     // Library panels lie in folders, dashboards show library panels.
     let folders = Folders::new(scope, set);
     let ids = folders.ids();
-    kinds.push(Box::new(Scoped::new(scope, Box::new(folders), ids)));
+    kinds.push(Box::new(Scoped::new(scope, Box::new(Typed::new(folders)), ids)));
     kinds.push(row(scope, set, &crate::library::ROW));
     let dashboards = Dashboards::new(scope, set);
     let ids = dashboards.ids();
-    kinds.push(Box::new(Scoped::new(scope, Box::new(dashboards), ids)));
+    kinds.push(Box::new(Scoped::new(scope, Box::new(Typed::new(dashboards)), ids)));
     kinds.push(row(scope, set, &crate::playlist::ROW));
     kinds.push(row(scope, set, &crate::correlation::ROW));
     kinds.push(row(scope, set, &crate::public_dashboard::ROW));

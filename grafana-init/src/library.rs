@@ -4,21 +4,21 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Meta, Row};
+use common::engine::document::{Have, Held, Making, Pair, Request, Row};
 use common::files::{Key, Object, Problem, Set};
-use common::net::http::parallel;
+use common::net::http::{Call, parallel};
 use serde_json::{Value, json};
 
 use crate::dashboard::form::references;
 use crate::datasource;
 use crate::identity::identity;
-use crate::scope::{READERS, Scope, get};
+use crate::scope::{READERS, Rules, Scope, get};
 use crate::server::part;
 use crate::uid;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { normal, compare: Some(compare), check, unique, needs, preflight, ..Row::new("library_panels", read, write) };
+    Row { normal, judge: Some(judge), check, unique, needs, preflight, ..Row::stepped("library_panels", read, step) };
 
 /// Takes the panel out of the API's answer.
 pub(crate) fn unwrap(_: &str, mut body: Value) -> Value {
@@ -27,7 +27,7 @@ pub(crate) fn unwrap(_: &str, mut body: Value) -> Value {
 
 fn have(body: Value) -> Have {
     let element = unwrap("", body);
-    Have { meta: json!({"version": element["version"]}), ..Have::of(&element) }
+    Have { meta: element["version"].clone(), ..Have::of(&element) }
 }
 
 fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
@@ -39,7 +39,7 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
     let uids: Result<Vec<String>, Failure> =
         want.iter().map(|object| Ok(identity(object, &object.value()?).0)).collect();
     let client = scope.client();
-    let found = parallel(&uids?, READERS, |uid| get(client, &format!("/api/library-elements/{}", part(uid))));
+    let found = parallel(&uids?, READERS, |uid| get(client, &path(uid)));
     let mut held = Held::new();
     for (object, found) in want.iter().zip(found) {
         if let Some(found) = found? {
@@ -67,27 +67,35 @@ fn normal(body: &mut Value) {
     }
 }
 
-fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
-    let (uid, name) = identity(object, want);
-    let mut want = want.clone();
+fn judge(pair: &Pair<'_, Rules>) -> Change {
+    let mut want = pair.want.clone();
+    let (uid, name) = identity(pair.object, &want);
     want["uid"] = json!(uid);
     want["name"] = json!(name);
-    Change::update(diff(Writing::Replaces, have, &want))
+    Change::update(diff(Writing::Replaces, pair.held, &want))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]
-fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
-    let (uid, name) = identity(object, &want);
-    // Left out, the folder would be the root (every version).
-    let folder = folder_of(&want).unwrap_or_default();
-    let mut body = json!({"uid": uid, "name": name, "kind": 1, "folderUid": folder, "model": want["model"]});
-    match meta {
-        None => scope.post("/api/library-elements", &body).map(drop),
-        Some(meta) => {
-            body["version"] = meta.meta["version"].clone();
-            scope.patch(&format!("/api/library-elements/{}", part(&uid)), &body).map(drop)
+#[expect(clippy::needless_pass_by_value, clippy::unnecessary_wraps, reason = "a row's functions have one signature")]
+fn step(making: Making<'_, Rules>) -> Result<Vec<Request>, Failure> {
+    let call = match making.have {
+        None => Call::post("/api/library-elements", Vec::new()),
+        Some(_) => Call::patch(path(&identity(making.object, &making.body).0), Vec::new()),
+    };
+    let version = making.meta.clone();
+    Ok(vec![Request::of_file(call, move |object, mut want| {
+        let (uid, name) = identity(object, &want);
+        // Left out, the folder would be the root (every version).
+        let folder = folder_of(&want).unwrap_or_default().to_owned();
+        let mut body = json!({"uid": uid, "name": name, "kind": 1, "folderUid": folder, "model": want["model"].take()});
+        if !version.is_null() {
+            body["version"] = version.clone();
         }
-    }
+        body
+    })])
+}
+
+fn path(uid: &str) -> String {
+    format!("/api/library-elements/{}", part(uid))
 }
 
 fn folder_of(body: &Value) -> Option<&str> {

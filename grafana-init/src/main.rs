@@ -22,6 +22,7 @@ mod scope;
 mod server;
 mod service;
 mod service_account;
+mod step;
 mod team;
 mod uid;
 mod zone;

@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId, Planned};
-use common::engine::kind::{AnyKind, Exported};
+use common::engine::kind::{Exported, Kind};
 use common::files::Problem;
+use common::net::http::Call;
 use serde_json::json;
 
 use crate::scope::{Scope, is_number};
@@ -23,7 +24,9 @@ impl Orgs {
     }
 }
 
-impl AnyKind for Orgs {
+impl Kind for Orgs {
+    type Step = Call;
+
     fn name(&self) -> &'static str {
         "orgs"
     }
@@ -32,7 +35,7 @@ impl AnyKind for Orgs {
         Vec::new()
     }
 
-    fn plan(&mut self) -> Result<Vec<Planned>, Failure> {
+    fn plan(&mut self) -> Result<Vec<Planned<Call>>, Failure> {
         let plan = |(id, scope): &(ObjectId, Rc<Scope>)| {
             let verdict = scope.find().and_then(|there| match there {
                 true => Ok(Change::none()),
@@ -46,19 +49,17 @@ impl AnyKind for Orgs {
                 let text = "it is the organization that the files at the top go into: put them in one place";
                 return Planned::new(id.clone(), Err(Failure::rejected(text)));
             }
-            Planned::new(id.clone(), verdict)
+            let make = |_: &Change| Ok(Call::post("/api/orgs", json!({"name": id.name}).to_string()));
+            Planned::new(id.clone(), verdict).with_step(make)
         };
         Ok(self.scopes.iter().map(plan).collect())
     }
 
-    fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
-        let make = |planned: &&Planned| {
+    fn apply(&mut self, todo: &[(&ObjectId, &Call)]) -> Vec<Result<(), Failure>> {
+        let make = |(wanted, call): &(&ObjectId, &Call)| {
             let (_, scope) =
-                self.scopes.iter().find(|(id, _)| *id == planned.id).expect("only what plan returned is applied");
-            let made = scope
-                .server
-                .client
-                .send(&common::net::http::Call::post("/api/orgs", json!({"name": planned.id.name}).to_string()))?;
+                self.scopes.iter().find(|(id, _)| id == *wanted).expect("only what plan returned is applied");
+            let made = scope.server.client.send(call)?;
             if let Some(id) = made.json()?["orgId"].as_i64() {
                 scope.found(id);
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::engine::change::{Difference, Failure, ObjectId, Shown};
+use common::engine::change::{Class, Difference, Failure, ObjectId, Shown};
 use common::files::json::step;
 use common::net::http::{Call, Client};
 use serde_json::{Value, json};
@@ -93,12 +93,16 @@ pub(crate) fn exported(scope: &Scope, folder: &str) -> Result<Option<Value>, Fai
 
 /// The declared objects that entries name.
 pub(crate) fn needs(scope: &Scope, want: &BTreeMap<String, i64>) -> Vec<ObjectId> {
-    let declared = |who: &String| match who.split_once(':') {
-        Some(("team", name)) => scope.declared.teams.get(name).cloned(),
-        Some(("serviceAccount", name)) => scope.declared.accounts.get(name).cloned(),
+    want.keys().filter_map(|who| declared(scope, who)).cloned().collect()
+}
+
+/// The declared object that an entry names.
+pub(crate) fn declared<'s>(scope: &'s Scope, who: &str) -> Option<&'s ObjectId> {
+    match who.split_once(':') {
+        Some(("team", name)) => scope.declared.teams.get(name),
+        Some(("serviceAccount", name)) => scope.declared.accounts.get(name),
         _ => None,
-    };
-    want.keys().filter_map(declared).collect()
+    }
 }
 
 /// Where the server's entries differ from the declared ones.
@@ -120,22 +124,32 @@ fn path(folder: &str) -> String {
     format!("/api/folders/{}/permissions", part(folder))
 }
 
-/// Replaces all entries.
-pub(crate) fn write(scope: &Scope, folder: &str, want: &BTreeMap<String, i64>) -> Result<(), Failure> {
-    let mut items = Vec::new();
+/// The request that replaces all entries, and whom it lacks: who is not there, with the reason.
+pub(crate) fn request(
+    scope: &Scope,
+    folder: &str,
+    want: &BTreeMap<String, i64>,
+) -> Result<(Call, Vec<Unknown>), Failure> {
+    let (mut items, mut unknown) = (Vec::new(), Vec::new());
     for (who, level) in want {
         let (kind, name) = who.split_once(':').expect("read made it of kind and name");
-        items.push(match kind {
-            "role" => json!({"role": name, "permission": level}),
-            "team" => json!({"teamId": crate::team::team_id(scope, name)?, "permission": level}),
-            "serviceAccount" => {
-                json!({"userId": crate::service_account::id_of_name(scope, name)?, "permission": level})
-            }
-            _ => json!({"userId": crate::team::user_id(scope, name)?, "permission": level}),
-        });
+        let (field, found) = match kind {
+            "role" => ("role", Ok(json!(name))),
+            "team" => ("teamId", crate::team::team_id(scope, name).map(Value::from)),
+            "serviceAccount" => ("userId", crate::service_account::id_of_name(scope, name).map(Value::from)),
+            _ => ("userId", crate::team::user_id(scope, name).map(Value::from)),
+        };
+        match found {
+            Ok(id) => items.push(json!({field: id, "permission": level})),
+            Err(failure) if failure.class == Class::Rejected => unknown.push((who.clone(), failure)),
+            Err(failure) => return Err(failure),
+        }
     }
-    scope.post(&path(folder), &json!({"items": items})).map(drop)
+    Ok((Call::post(path(folder), json!({"items": items}).to_string()), unknown))
 }
+
+/// Who is not there, and what is said of it.
+pub(crate) type Unknown = (String, Failure);
 
 #[cfg(test)]
 mod tests {

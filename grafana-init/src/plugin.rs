@@ -3,16 +3,16 @@
 use std::rc::Rc;
 
 use common::engine::change::{Change, Difference, Failure, Shown};
-use common::engine::document::{Have, Held, Meta, Row};
+use common::engine::document::{Have, Held, Pair, Request, Row};
 use common::files::{Object, Problem, Set};
 use serde_json::{Value, json};
 
-use crate::scope::Scope;
+use crate::scope::{Rules, Scope};
 use crate::server::part;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { compare: Some(compare), check, export: |_, _, _| None, ..Row::new("plugins", read, write) };
+    Row { judge: Some(judge), check, export: |_, _, _| None, ..Row::stepped("plugins", read, |_| never()) };
 
 fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
     let mut held = Held::new();
@@ -26,7 +26,8 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
 }
 
 /// Drift in any case: nothing that this program writes installs a plugin.
-fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
+fn judge(pair: &Pair<'_, Rules>) -> Change {
+    let (have, want) = (pair.held, pair.want);
     // One that comes with Grafana itself has no version of its own.
     let found = have["version"].as_str().filter(|version| !version.is_empty());
     let wanted = want["minVersion"].as_str();
@@ -41,7 +42,7 @@ fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
     } else {
         return Change::none();
     };
-    let name = &object.id.name;
+    let name = &pair.object.id.name;
     let text =
         format!("the plugin {name} has to be installed on the server (GF_INSTALL_PLUGINS={name}, then a restart)");
     Change::update(vec![difference]).locked(text)
@@ -52,7 +53,8 @@ fn numbers(version: &str) -> Vec<u64> {
     version.split(['.', '-', '+']).map(digits).collect()
 }
 
-fn write(_: &Scope, _: &Object, _: Value, _: Option<&Meta>) -> Result<(), Failure> {
+/// What is not as declared is locked, and what is locked has no step.
+fn never() -> Result<Vec<Request>, Failure> {
     Err(Failure::fatal("plugins are checked, never written"))
 }
 

@@ -3,17 +3,23 @@
 use std::rc::Rc;
 
 use common::engine::change::{Change, Failure};
-use common::engine::document::{Have, Held, Meta, Row};
+use common::engine::document::{Have, Held, Row};
 use common::files::{Object, Problem, Set, nearest};
 use serde_json::{Value, json};
 
 use crate::scope::Scope;
 use crate::server::part;
+use crate::step::put;
 use crate::zone::{Zone, zone};
 
 /// The row.
-pub(crate) const ROW: Row<Scope> =
-    Row { single: true, normal, check, preflight, ..Row::new("preferences", read, write) };
+pub(crate) const ROW: Row<Scope> = Row {
+    single: true,
+    normal,
+    check,
+    preflight,
+    ..Row::stepped("preferences", read, |making| Ok(vec![put(PATH, &making.body)]))
+};
 
 const PATH: &str = "/api/org/preferences";
 
@@ -26,11 +32,6 @@ fn normal(body: &mut Value) {
         fields.remove("homeDashboardId");
         fields.retain(|_, value| !value.is_null() && *value != json!("") && *value != json!({}));
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]
-fn write(scope: &Scope, _: &Object, want: Value, _: Option<&Meta>) -> Result<(), Failure> {
-    scope.put(PATH, &want).map(drop)
 }
 
 fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {

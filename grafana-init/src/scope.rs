@@ -38,6 +38,9 @@ pub(crate) struct Rules {
     pub(crate) major: u32,
     /// The organization's number.
     org: i64,
+    pub(crate) settings: Settings,
+    /// Whether a declared data source is to be the default.
+    pub(crate) default_source: bool,
 }
 
 impl Rules {
@@ -58,8 +61,6 @@ pub(crate) struct Memory {
     pub(crate) nested: Option<bool>,
     /// Ids of installed plugins, once they were asked for; an error when they cannot be listed.
     pub(crate) plugins: Option<Result<BTreeSet<String>, Failure>>,
-    /// Data sources whose secrets this run has sent.
-    pub(crate) sent: BTreeSet<String>,
     /// Whether alerting was seen to be there.
     pub(crate) alerting: bool,
 }
@@ -68,7 +69,12 @@ impl document::Server for Scope {
     type Rules = Rules;
 
     fn rules(&self) -> Rules {
-        Rules { major: self.version().0, org: self.number() }
+        Rules {
+            major: self.version().0,
+            org: self.number(),
+            settings: self.settings(),
+            default_source: self.declared.default_source,
+        }
     }
 
     fn send(&self, call: &Call) -> Result<Reply, Failure> {
@@ -154,11 +160,6 @@ impl Scope {
         get(self.client(), path)
     }
 
-    /// Whether something is there; a 404 may have no body (10.4 to 12.4, alert rules).
-    pub(crate) fn get_or_empty(&self, path: &str) -> Result<bool, Failure> {
-        Ok(self.client().send(&Call::get(path).accept(404))?.status != 404)
-    }
-
     /// Reads a list or another answer that has to be there.
     pub(crate) fn must(&self, path: &str) -> Result<Value, Failure> {
         must(self.client(), path)
@@ -167,21 +168,6 @@ impl Scope {
     /// Reads every page of a list.
     pub(crate) fn pages(&self, path: &str, size: &str, rows: &str) -> Result<Vec<Value>, Failure> {
         pages(self.client(), path, size, rows)
-    }
-
-    /// Writes by POST.
-    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        answer(&self.client().send(&Call::post(path, body.to_string()))?)
-    }
-
-    /// Writes by PUT.
-    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        answer(&self.client().send(&Call::put(path, body.to_string()))?)
-    }
-
-    /// Writes by PATCH.
-    pub(crate) fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        answer(&self.client().send(&Call::patch(path, body.to_string()))?)
     }
 
     /// The plugins that are installed; `None` when this caller may not list them.
@@ -250,7 +236,7 @@ pub(crate) fn pages(client: &Client, path: &str, size: &str, rows: &str) -> Resu
 }
 
 /// Some good answers have no body.
-fn answer(reply: &Reply) -> Result<Value, Failure> {
+pub(crate) fn answer(reply: &Reply) -> Result<Value, Failure> {
     if reply.body.trim().is_empty() { Ok(Value::Null) } else { reply.json() }
 }
 

@@ -6,20 +6,21 @@ use std::path::Path;
 use std::rc::Rc;
 
 use common::engine::change::{Change, Difference, Failure, Shown};
-use common::engine::document::{Have, Held, Meta, Row};
-use common::files::json::step;
+use common::engine::document::{Have, Held, Making, Pair, Request, Row};
+use common::files::json::step as step_of;
 use common::files::{Key, Object, Problem, Set};
 use serde_json::{Value, json};
 
 use crate::identity::name_of;
-use crate::scope::Scope;
+use crate::scope::{Rules, Scope, answer};
 use crate::server::part;
+use crate::step::{MADE, numbered, patch, post};
 
 mod token;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { compare: Some(compare), check, unique, preflight, export, ..Row::new("service_accounts", read, write) };
+    Row { judge: Some(judge), check, unique, preflight, export, send, ..Row::stepped("service_accounts", read, step) };
 
 fn accounts(scope: &Scope, query: &str) -> Result<Vec<Value>, Failure> {
     scope.pages(&format!("/api/serviceaccounts/search?query={}", part(query)), "perpage", "/serviceAccounts")
@@ -60,13 +61,21 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
             continue;
         };
         let disabled = body["isDisabled"] == true || account["isDisabled"] == true;
-        let mut states = serde_json::Map::new();
+        let (mut states, mut numbers) = (json!({}), json!({}));
         for token in body["tokens"].as_array().into_iter().flatten() {
             let (name, file) = token_of(token);
-            states.insert(name.to_owned(), json!(token::proven(scope, file, disabled)?));
+            states[name] = json!(token::proven(scope, file, disabled)?);
         }
-        account["tokens"] = Value::Object(states);
-        let meta = json!({"id": account["id"], "tokens": account["tokens"]});
+        let enabled = account["isDisabled"] == true && body["isDisabled"] == false;
+        if enabled || states.as_object().into_iter().flatten().any(|(_, proven)| *proven == false) {
+            let list = scope.must(&format!("/api/serviceaccounts/{}/tokens", account["id"]))?;
+            for token in body["tokens"].as_array().into_iter().flatten() {
+                let name = token_of(token).0;
+                numbers[name] = json!(token::free(&list, name));
+            }
+        }
+        account["tokens"] = states;
+        let meta = json!({"id": account["id"], "enabled": enabled, "numbers": numbers});
         held.insert(object.id.name.clone(), Have { meta, ..Have::of(&account) });
     }
     Ok(held)
@@ -76,7 +85,8 @@ fn token_of(token: &Value) -> (&str, &str) {
     (token["name"].as_str().unwrap_or_default(), token["file"].as_str().unwrap_or_default())
 }
 
-fn compare(_: &Scope, _: &Object, have: &Value, want: &Value) -> Change {
+fn judge(pair: &Pair<'_, Rules>) -> Change {
+    let (have, want) = (pair.held, pair.want);
     let mut differences = Vec::new();
     for field in ["role", "isDisabled"] {
         if let Some(wanted) = want.get(field).filter(|wanted| have[field] != **wanted) {
@@ -86,49 +96,51 @@ fn compare(_: &Scope, _: &Object, have: &Value, want: &Value) -> Change {
     for token in want["tokens"].as_array().into_iter().flatten() {
         let (name, _) = token_of(token);
         if have["tokens"][name] != true {
-            differences.push(Difference::new(format!("/tokens{}", step(name)), Shown::Absent, Shown::Masked));
+            differences.push(Difference::new(format!("/tokens{}", step_of(name)), Shown::Absent, Shown::Masked));
         }
     }
     Change::update(differences)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]
-fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
-    let mut body = json!({"name": name_of(object, &want)});
-    for field in ["role", "isDisabled"] {
-        if let Some(value) = want.get(field) {
-            body[field] = value.clone();
-        }
+fn step(making: Making<'_, Rules>) -> Result<Vec<Request>, Failure> {
+    let (want, facts) = (making.body, making.meta);
+    let held = making.have.map(Have::value).transpose()?.unwrap_or_default();
+    let mut body = json!({"name": name_of(making.object, &want)});
+    let mut differs = false;
+    for (field, value) in ["role", "isDisabled"].iter().filter_map(|field| Some((field, want.get(field)?))) {
+        body[*field] = value.clone();
+        differs |= held[*field] != *value;
     }
-    let (id, states) = if let Some(meta) = meta {
-        let id = meta.meta["id"].as_i64().unwrap_or_default();
-        let account = scope.must(&format!("/api/serviceaccounts/{id}"))?;
-        let differs = |field: &&str| want.get(*field).is_some_and(|wanted| account[*field] != *wanted);
-        if ["role", "isDisabled"].iter().any(differs) {
-            scope.patch(&format!("/api/serviceaccounts/{id}"), &body)?;
-        }
-        let mut states = meta.meta["tokens"].clone();
-        if account["isDisabled"] == true && body["isDisabled"] == false {
-            // Only now can its tokens be tried.
-            for token in want["tokens"].as_array().into_iter().flatten() {
-                let (name, file) = token_of(token);
-                states[name] = json!(token::proven(scope, file, false)?);
-            }
-        }
-        (id, states)
+    let mut requests = Vec::new();
+    let path = if making.have.is_some() {
+        format!("/api/serviceaccounts/{}", facts["id"])
     } else {
-        let made = scope.post("/api/serviceaccounts", &body)?;
-        let id = made["id"].as_i64().ok_or_else(|| Failure::fatal("the new service account has no number"))?;
+        requests.push(post("/api/serviceaccounts", &body));
         // Whether a new account may be disabled from the start differs between versions.
-        if body["isDisabled"] == true && made["isDisabled"] != true {
-            scope.patch(&format!("/api/serviceaccounts/{id}"), &body)?;
-        }
-        (id, Value::Null)
+        differs = want["isDisabled"] == true;
+        format!("/api/serviceaccounts/{MADE}")
     };
+    if differs {
+        requests.push(patch(&path, &body));
+    }
     for token in want["tokens"].as_array().into_iter().flatten() {
         let (name, file) = token_of(token);
-        if states[name] != true {
-            token::make(scope, id, token, name, Path::new(file))?;
+        let enabled = facts["enabled"] == true;
+        if held["tokens"][name] != true || enabled {
+            requests.push(token::request(&path, token, facts["numbers"][name].as_u64().unwrap_or(1), file, enabled));
+        }
+    }
+    Ok(requests)
+}
+
+fn send(scope: &Scope, object: &Object, step: &[Request]) -> Result<(), Failure> {
+    let mut made = None;
+    for request in step {
+        let call = numbered(request.complete(object)?, made)?;
+        if request.about.is_null() {
+            made = made.or(answer(&scope.client().send(&call)?)?["id"].as_i64());
+        } else {
+            token::make(scope, &call, &request.about)?;
         }
     }
     Ok(())
@@ -148,7 +160,7 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
         if !good {
             let text =
                 "known are name, role (Viewer, Editor, Admin, None), isDisabled (true, false) and tokens (a list)";
-            problems.push(object.problem(&step(key), text));
+            problems.push(object.problem(&step_of(key), text));
         }
     }
     let files = |object: &Object| -> Vec<String> {
@@ -176,7 +188,7 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
         for key in
             token.as_object().into_iter().flatten().map(|(key, _)| key).filter(|key| !known.contains(&key.as_str()))
         {
-            problems.push(object.problem(&format!("{at}{}", step(key)), "known are name, file and secondsToLive"));
+            problems.push(object.problem(&format!("{at}{}", step_of(key)), "known are name, file and secondsToLive"));
         }
         if seen.iter().any(|(other, _)| *other == name) || others.iter().any(|other| other == file) {
             problems.push(object.problem(&at, "another token has this name or this file"));

@@ -4,22 +4,23 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Class, Difference, Failure, Shown};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Meta, Row};
+use common::engine::document::{Have, Held, Making, Pair, Request, Row};
 use common::files::{Object, Problem, Set};
 use serde_json::{Value, json};
 
 use crate::identity::name_of;
-use crate::scope::Scope;
+use crate::scope::{Rules, Scope, answer};
 use crate::server::part;
+use crate::step::{MADE, numbered, post, put};
 
 /// The row.
 pub(crate) const ROW: Row<Scope> = Row {
     normal,
-    compare: Some(compare),
+    judge: Some(judge),
     check,
     unique: crate::identity::unique_name,
-    preflight,
-    ..Row::new("teams", read, write)
+    send,
+    ..Row::stepped("teams", read, step)
 };
 
 fn found(scope: &Scope, name: &str) -> Result<Option<Value>, Failure> {
@@ -48,19 +49,6 @@ pub(crate) fn user_id(scope: &Scope, login: &str) -> Result<i64, Failure> {
     })
 }
 
-/// Why a team or user cannot be referred to; nothing where that cannot be told.
-pub(crate) fn unknown(scope: &Scope, kind: &str, name: &str) -> Option<String> {
-    let found = match kind {
-        "team" if scope.declared.teams.contains_key(name) => return None,
-        "team" => team_id(scope, name),
-        "user" => user_id(scope, name),
-        "serviceAccount" if scope.declared.accounts.contains_key(name) => return None,
-        "serviceAccount" => crate::service_account::id_of_name(scope, name),
-        _ => return None,
-    };
-    found.err().filter(|failure| failure.class == Class::Rejected).map(|failure| failure.message)
-}
-
 fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
     let mut held = Held::new();
     if want.is_empty() {
@@ -76,14 +64,27 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
     }
     for object in want {
         let body = object.value()?;
-        let Some(mut team) = found(scope, &name_of(object, &body))? else { continue };
-        let meta = json!({"id": team["id"]});
-        if body.get("members").is_some() {
+        let mut team = found(scope, &name_of(object, &body))?;
+        if let Some(team) = team.as_mut().filter(|_| body.get("members").is_some()) {
             team["members"] = members(scope, &team["id"])?;
         }
-        held.insert(object.id.name.clone(), Have { meta, ..Have::of(&team) });
+        let joining = missing(team.as_ref().map_or(&Value::Null, |team| &team["members"]), &body["members"]);
+        let users: Result<Vec<Value>, Failure> = joining.iter().map(|login| user(scope, login)).collect();
+        let have = match team {
+            Some(team) => Have { meta: json!({"id": team["id"], "joining": users?}), ..Have::of(&team) },
+            None => Have::absent(json!({"joining": users?})),
+        };
+        held.insert(object.id.name.clone(), have);
     }
     Ok(held)
+}
+
+/// The number of a user, or why there is none.
+fn user(scope: &Scope, login: &str) -> Result<Value, Failure> {
+    match user_id(scope, login) {
+        Err(failure) if failure.class != Class::Rejected => Err(failure),
+        found => Ok(found.map_or_else(|failure| json!(failure.message), |id| json!(id))),
+    }
 }
 
 /// The logins of a team's members.
@@ -98,9 +99,9 @@ fn normal(body: &mut Value) {
     }
 }
 
-fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
-    let (mut have, mut want) = (have.clone(), want.clone());
-    want["name"] = json!(name_of(object, &want));
+fn judge(pair: &Pair<'_, Rules>) -> Change {
+    let (mut have, mut want) = (pair.held.clone(), pair.want.clone());
+    want["name"] = json!(name_of(pair.object, &want));
     let take = |body: &mut Value| body.as_object_mut().and_then(|fields| fields.remove("members")).unwrap_or_default();
     let (held, members) = (take(&mut have), take(&mut want));
     let mut differences = diff(Writing::Replaces, &have, &want);
@@ -126,24 +127,32 @@ fn missing(held: &Value, members: &Value) -> Vec<String> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]
-fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
-    let name = name_of(object, &want);
-    let body = json!({"name": name, "email": want["email"].as_str().unwrap_or_default()});
-    let id = if let Some(id) = meta.and_then(|meta| meta.meta["id"].as_i64()) {
-        let held = found(scope, &name)?.unwrap_or_default();
-        if held["email"].as_str().unwrap_or_default() != body["email"] {
-            scope.put(&format!("/api/teams/{id}"), &body)?;
+fn step(making: Making<'_, Rules>) -> Result<Vec<Request>, Failure> {
+    let name = name_of(making.object, &making.body);
+    let body = json!({"name": name, "email": making.body["email"].as_str().unwrap_or_default()});
+    let (path, mut requests) = match making.have {
+        None => (format!("/api/teams/{MADE}"), vec![post("/api/teams", &body)]),
+        Some(have) => {
+            let path = format!("/api/teams/{}", making.meta["id"]);
+            let same = have.value()?["email"].as_str().unwrap_or_default() == body["email"];
+            let changed = (!same).then(|| put(&path, &body));
+            (path, changed.into_iter().collect())
         }
-        id
-    } else {
-        let made = scope.post("/api/teams", &body)?;
-        made["teamId"].as_i64().ok_or_else(|| Failure::fatal("the new team has no number"))?
     };
-    if want.get("members").is_some() {
-        for login in missing(&members(scope, &json!(id))?, &want["members"]) {
-            let user = user_id(scope, &login)?;
-            scope.post(&format!("/api/teams/{id}/members"), &json!({"userId": user}))?;
+    for user in making.meta["joining"].as_array().into_iter().flatten() {
+        if let Some(unknown) = user.as_str() {
+            return Err(Failure::rejected(unknown));
         }
+        requests.push(post(format!("{path}/members"), &json!({"userId": user})));
+    }
+    Ok(requests)
+}
+
+fn send(scope: &Scope, object: &Object, step: &[Request]) -> Result<(), Failure> {
+    let mut made = None;
+    for request in step {
+        let reply = scope.client().send(&numbered(request.complete(object)?, made)?)?;
+        made = made.or(answer(&reply)?["teamId"].as_i64());
     }
     Ok(())
 }
@@ -172,18 +181,6 @@ fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
         if !good {
             let text = "known are name and email (texts) and members (a list of logins)";
             problems.push(object.problem(&common::files::json::step(key), text));
-        }
-    }
-    problems
-}
-
-/// Members are added once the team is there: a login that nobody has is found before.
-fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (object, body, _) in todo {
-        for (index, login) in body["members"].as_array().into_iter().flatten().enumerate() {
-            let unknown = login.as_str().and_then(|login| unknown(scope, "user", login));
-            problems.extend(unknown.map(|why| object.problem(&format!("/members/{index}"), why)));
         }
     }
     problems

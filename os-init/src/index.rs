@@ -351,7 +351,7 @@ fn held_settings(cluster: &Cluster, name: &str) -> Vec<Value> {
 
 /// What is sent: everything for a new index; for one that is there, each setting, field and alias that differs and can change.
 pub(crate) fn step(making: Making<'_, Limits>) -> Vec<Request> {
-    let Making { object, body: want, have, change, rules } = making;
+    let Making { object, body: want, have, change, rules, .. } = making;
     let name = part(&object.id.name);
     let Some(have) = have else { return vec![create(&name, want, rules)] };
     let held = have.value().unwrap_or_default();

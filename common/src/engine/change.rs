@@ -221,6 +221,8 @@ pub enum Class {
     Again,
     /// It may or may not have been done: read, then decide.
     Ambiguous,
+    /// Not done: another object has the name, or this one is there already. The same request fails as long as that stands.
+    Taken,
     /// Credentials or rights are missing.
     Auth,
     /// The server understood and refused.

@@ -30,13 +30,21 @@ pub struct Have {
     pub meta: Value,
     /// Why it may not be written, if so.
     pub locked: Option<String>,
+    /// Whether it is not there, and only `meta` is known.
+    pub absent: bool,
 }
 
 impl Have {
     /// A body and nothing else.
     #[must_use]
     pub fn new(body: Box<RawValue>) -> Self {
-        Self { body, meta: Value::Null, locked: None }
+        Self { body, meta: Value::Null, locked: None, absent: false }
+    }
+
+    /// No object, but what making it needs to know.
+    #[must_use]
+    pub fn absent(meta: Value) -> Self {
+        Self { meta, absent: true, ..Self::of(&Value::Null) }
     }
 
     /// A body that was taken apart already.
@@ -68,32 +76,36 @@ pub trait Server: 'static {
     fn send(&self, call: &Call) -> Result<Reply, Failure>;
 }
 
+/// Makes a request's body out of the declared one.
+pub type Render = Box<dyn Fn(&Object, Value) -> Value>;
+
 /// One request of a step: complete but for a body that the file has already.
-#[derive(Debug)]
 pub struct Request {
     /// What is sent.
     pub call: Call,
-    /// Makes the body out of the declared one when it is sent, so that large bodies are not kept in memory meanwhile.
-    pub declared: Option<fn(&str, Value) -> Value>,
+    /// What the row's own [`send`](Row::send) has to know of it; null for most.
+    pub about: Value,
+    /// Runs when it is sent, so that large bodies are not kept in memory meanwhile.
+    pub render: Option<Render>,
 }
 
 impl Request {
     /// A request that is complete.
     #[must_use]
     pub fn new(call: Call) -> Self {
-        Self { call, declared: None }
+        Self { call, about: Value::Null, render: None }
     }
 
-    /// A request whose body is the declared one, by way of `render`, which is given the object's name.
+    /// A request whose body is the declared one, by way of `render`.
     #[must_use]
-    pub fn of_file(call: Call, render: fn(&str, Value) -> Value) -> Self {
-        Self { call, declared: Some(render) }
+    pub fn of_file(call: Call, render: impl Fn(&Object, Value) -> Value + 'static) -> Self {
+        Self { render: Some(Box::new(render)), ..Self::new(call) }
     }
 
     /// The request as it is sent.
     pub fn complete(&self, object: &Object) -> Result<Call, Failure> {
-        let Some(render) = self.declared else { return Ok(self.call.clone()) };
-        let body = render(&object.id.name, object.value()?);
+        let Some(render) = &self.render else { return Ok(self.call.clone()) };
+        let body = render(object, object.value()?);
         Ok(Call { body: Some(body.to_string().into_bytes()), ..self.call.clone() })
     }
 }
@@ -124,6 +136,8 @@ pub struct Making<'m, R> {
     pub body: Value,
     /// What the server has, unless the object is to be created.
     pub have: Option<&'m Have>,
+    /// What was read besides, of an object that is to be created too: [`Have::meta`].
+    pub meta: &'m Value,
     /// What differs.
     pub change: &'m Change,
     /// Settings.
@@ -158,13 +172,9 @@ pub struct Row<S: Server> {
     /// Compares two bodies in normal form where [`diff`] alone will not do. Pure: what it needs of the server was read.
     pub judge: Option<fn(&Pair<'_, S::Rules>) -> Change>,
     /// Makes the requests that [`send`](Self::send) sends as they stand. Pure.
-    pub step: Option<fn(Making<'_, S::Rules>) -> Result<Vec<Request>, Failure>>,
+    pub step: fn(Making<'_, S::Rules>) -> Result<Vec<Request>, Failure>,
     /// Sends a step; where an answer decides nothing more, one request after the other.
     pub send: fn(&S, &Object, &[Request]) -> Result<(), Failure>,
-    /// A comparison that asks the server; on its way out.
-    pub compare: Option<fn(&S, &Object, have: &Value, want: &Value) -> Change>,
-    /// A write that decides what to send; on its way out.
-    pub write: fn(&S, &Object, want: Value, have: Option<&Meta>) -> Result<(), Failure>,
     /// Checks a body without a server.
     pub check: fn(&Object, &Value, &Set) -> Vec<Problem>,
     /// What no other object of the kind may have as well: its uid, its name.
@@ -181,19 +191,12 @@ pub struct Row<S: Server> {
     pub single: bool,
 }
 
-/// What is remembered of an object between read and write.
-#[derive(Clone, Debug)]
-pub struct Meta {
-    /// The read's [`Have::meta`].
-    pub meta: Value,
-}
-
 impl<S: Server> Row<S> {
-    /// A row that replaces whole objects, with nothing odd about it but how it reads and writes.
-    pub const fn new(
+    /// A row that replaces whole objects, with nothing odd about it but how it reads and what it sends.
+    pub const fn stepped(
         kind: &'static str,
         read: fn(&S, &[Rc<Object>]) -> Result<Held, Failure>,
-        write: fn(&S, &Object, Value, Option<&Meta>) -> Result<(), Failure>,
+        step: fn(Making<'_, S::Rules>) -> Result<Vec<Request>, Failure>,
     ) -> Self {
         Self {
             kind,
@@ -203,10 +206,8 @@ impl<S: Server> Row<S> {
             read,
             normal: |_| {},
             judge: None,
-            step: None,
+            step,
             send: send_all,
-            compare: None,
-            write,
             check: |_, _, _| Vec::new(),
             unique: |_, _| Vec::new(),
             needs: |_, _, _| Vec::new(),
@@ -215,15 +216,6 @@ impl<S: Server> Row<S> {
             export: |_, body, _| Some((body, Vec::new())),
             single: false,
         }
-    }
-
-    /// The same, with steps that are made when the kind is planned and sent as they stand.
-    pub const fn stepped(
-        kind: &'static str,
-        read: fn(&S, &[Rc<Object>]) -> Result<Held, Failure>,
-        step: fn(Making<'_, S::Rules>) -> Result<Vec<Request>, Failure>,
-    ) -> Self {
-        Self { step: Some(step), ..Self::new(kind, read, |_, _, _, _| Ok(())) }
     }
 }
 
@@ -243,7 +235,6 @@ pub struct Documents<S: Server> {
     /// What each object needs, once it was asked.
     needs: Option<Vec<Vec<ObjectId>>>,
     written: BTreeSet<String>,
-    metas: BTreeMap<String, Option<Meta>>,
 }
 
 impl<S: Server> Documents<S> {
@@ -251,7 +242,7 @@ impl<S: Server> Documents<S> {
     pub fn new(row: &'static Row<S>, server: Rc<S>, set: Rc<Set>, org: Option<&str>) -> Self {
         let want = set.of_org(org, row.kind);
         let places = want.iter().enumerate().map(|(index, object)| (object.id.name.clone(), index)).collect();
-        Self { row, server, set, want, places, needs: None, written: BTreeSet::new(), metas: BTreeMap::new() }
+        Self { row, server, set, want, places, needs: None, written: BTreeSet::new() }
     }
 
     fn object(&self, name: &str) -> &Object {
@@ -270,11 +261,11 @@ impl<S: Server> Documents<S> {
     }
 
     fn plan_one(&self, object: &Object, have: Option<&Have>) -> Planned<Vec<Request>> {
+        let meta = have.map_or(&Value::Null, |have| &have.meta);
+        let have = have.filter(|have| !have.absent);
         let verdict = object.value().and_then(|want| self.compare(object, have, want));
         Planned::new(object.id.clone(), verdict).with_step(|change| {
-            let Some(step) = self.row.step else { return Ok(Vec::new()) };
-            let have = have.filter(|_| change.action != Action::Create);
-            step(Making { object, body: object.value()?, have, change, rules: self.server.rules() })
+            (self.row.step)(Making { object, body: object.value()?, have, meta, change, rules: self.server.rules() })
         })
     }
 
@@ -283,13 +274,12 @@ impl<S: Server> Documents<S> {
         let mut held = have.value()?;
         (self.row.normal)(&mut held);
         (self.row.normal)(&mut want);
-        let mut change = match (self.row.judge, self.row.compare) {
-            (Some(judge), _) => {
+        let mut change = match self.row.judge {
+            Some(judge) => {
                 let written = self.written.contains(&object.id.name);
                 judge(&Pair { object, have, held: &held, want: &want, rules: self.server.rules(), written })
             }
-            (None, Some(compare)) => compare(&self.server, object, &held, &want),
-            (None, None) => Change::update(diff(self.row.writing, &held, &want)),
+            None => Change::update(diff(self.row.writing, &held, &want)),
         };
         if let Knows::Only(known) = self.row.knows {
             change.differences.retain(|difference| {
@@ -341,21 +331,10 @@ impl<S: Server> Kind for Documents<S> {
         self.needs();
         let held = (self.row.read)(&self.server, &self.want)?;
         let needs = self.needs.iter().flatten();
-        let plan = self
-            .want
-            .iter()
-            .zip(needs)
-            .map(|(object, needs)| self.plan_one(object, held.get(&object.id.name)).needing(needs.clone()))
-            .collect();
-        if self.row.step.is_none() {
-            let places = &self.places;
-            self.metas = held
-                .into_iter()
-                .filter(|(name, _)| places.contains_key(name))
-                .map(|(name, have)| (name, Some(Meta { meta: have.meta })))
-                .collect();
-        }
-        Ok(plan)
+        let plan = |(object, needs): (&Rc<Object>, &Vec<ObjectId>)| {
+            self.plan_one(object, held.get(&object.id.name)).needing(needs.clone())
+        };
+        Ok(self.want.iter().zip(needs).map(plan).collect())
     }
 
     fn preflight(&mut self, set: &Set, asked: &[Asked<'_, Self::Step>]) -> Vec<Problem> {
@@ -376,13 +355,7 @@ impl<S: Server> Kind for Documents<S> {
     fn apply(&mut self, todo: &[(&ObjectId, &Self::Step)]) -> Vec<Result<(), Failure>> {
         let mut results = Vec::with_capacity(todo.len());
         for (id, step) in todo {
-            let object = self.object(&id.name);
-            let result = if self.row.step.is_some() {
-                (self.row.send)(&self.server, object, step)
-            } else {
-                let have = self.metas.get(&id.name).cloned().flatten();
-                object.value().and_then(|body| (self.row.write)(&self.server, object, body, have.as_ref()))
-            };
+            let result = (self.row.send)(&self.server, self.object(&id.name), step);
             if result.is_ok() {
                 self.written.insert(id.name.clone());
             }

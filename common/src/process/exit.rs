@@ -72,7 +72,7 @@ impl From<Class> for Reason {
         match class {
             Class::Auth => Self::Auth,
             Class::Config => Self::Config,
-            Class::Rejected | Class::Fatal => Self::Rejected,
+            Class::Rejected | Class::Fatal | Class::Taken => Self::Rejected,
             Class::Timeout => Self::Timeout,
             Class::Again | Class::Ambiguous => Self::Unavailable,
         }

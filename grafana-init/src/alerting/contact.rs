@@ -7,21 +7,21 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Difference, Failure, Shown};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Meta, Row, hide_all};
+use common::engine::document::{Have, Held, Making, Pair, Request, Row, hide_all};
 use common::files::{Key, Object, Problem, Set};
 use common::net::http::{Call, LIST_LIMIT};
 use serde_json::{Map, Value, json};
 
 use crate::alerting::integration::{self, canonical, is_secret};
-use crate::alerting::{exported, locked, send};
+use crate::alerting::{call, exported, locked};
 use crate::identity::{name_of, unique_name};
-use crate::scope::Scope;
+use crate::scope::{Rules, Scope};
 use crate::server::part;
 use crate::uid;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { compare: Some(compare), check, unique, export, ..Row::new("contact_points", read, write) };
+    Row { judge: Some(judge), check, unique, export, ..Row::stepped("contact_points", read, step) };
 
 const PATH: &str = "/api/v1/provisioning/contact-points";
 const REDACTED: &str = "[REDACTED]";
@@ -55,7 +55,7 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
     let have = |rows: Vec<Value>, name: &str| {
         let locked = rows.iter().find_map(|row| locked(scope, &row["provenance"], false));
         let body = json!({"name": name, "receivers": rows});
-        Have { locked, meta: body.clone(), ..Have::of(&body) }
+        Have { locked, ..Have::of(&body) }
     };
     if want.is_empty() {
         held.extend(points.into_iter().map(|(name, rows)| (name.clone(), have(rows, &name))));
@@ -221,9 +221,9 @@ fn open(have: &mut Value, want: &Value, at: &str, secrets: &mut Vec<String>, not
     }
 }
 
-fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
-    let name = name_of(object, want);
-    let (held, wanted) = (receivers(have), receivers(want));
+fn judge(pair: &Pair<'_, Rules>) -> Change {
+    let name = name_of(pair.object, pair.want);
+    let (held, wanted) = (receivers(pair.held), receivers(pair.want));
     let pairs = paired(&held, &wanted);
     let (mut found, mut notes) = (Vec::new(), Vec::new());
     for (index, (pair, one)) in pairs.iter().zip(&wanted).enumerate() {
@@ -245,10 +245,14 @@ fn compare(_: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]
-fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
-    let name = name_of(object, &want);
-    let held = meta.map(|meta| receivers(&meta.meta)).unwrap_or_default();
-    let wanted = receivers(&want);
+fn step(making: Making<'_, Rules>) -> Result<Vec<Request>, Failure> {
+    let name = name_of(making.object, &making.body);
+    let held = match making.have {
+        Some(have) => receivers(&have.value()?),
+        None => Vec::new(),
+    };
+    let wanted = receivers(&making.body);
+    let mut requests = Vec::new();
     for (index, (pair, one)) in paired(&held, &wanted).into_iter().zip(&wanted).enumerate() {
         let mut body = one.clone();
         body["name"] = json!(name);
@@ -258,16 +262,17 @@ fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Re
             body["uid"] = json!(uid::of_path(&[name.clone(), kind, index.to_string()], false));
         }
         body.as_object_mut().map(|fields| fields.remove("provenance"));
-        match pair {
-            None => send(scope, Call::post(PATH, body.to_string()))?,
-            Some(have) if differences(have, one, &name, "", &mut Vec::new()).is_empty() => {}
+        let sent = match pair {
+            None => Call::post(PATH, body.to_string()),
+            Some(have) if differences(have, one, &name, "", &mut Vec::new()).is_empty() => continue,
             Some(have) => {
                 let uid = have["uid"].as_str().unwrap_or_default();
-                send(scope, Call::put(format!("{PATH}/{}", part(uid)), body.to_string()))?;
+                Call::put(format!("{PATH}/{}", part(uid)), body.to_string())
             }
-        }
+        };
+        requests.push(Request::new(call(making.rules, sent)));
     }
-    Ok(())
+    Ok(requests)
 }
 
 fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {

@@ -4,19 +4,26 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId};
-use common::engine::document::{Have, Held, Meta, Row};
+use common::engine::document::{Have, Held, Making, Request, Row};
 use common::files::{Object, Problem, Set};
 use common::net::http::Call;
 use serde_json::{Value, json};
 
 use crate::alerting::matcher::{self, matchers};
-use crate::alerting::{duration, exported, locked, milliseconds, send};
+use crate::alerting::{call, duration, exported, locked, milliseconds};
 use crate::declared::by_name;
-use crate::scope::Scope;
+use crate::scope::{Rules, Scope};
 
 /// The row.
-pub(crate) const ROW: Row<Scope> =
-    Row { single: true, normal, check, needs, preflight, export, ..Row::new("notification_policy", read, write) };
+pub(crate) const ROW: Row<Scope> = Row {
+    single: true,
+    normal,
+    check,
+    needs,
+    preflight,
+    export,
+    ..Row::stepped("notification_policy", read, |making| Ok(step(making)))
+};
 
 const PATH: &str = "/api/v1/provisioning/policies";
 
@@ -58,12 +65,13 @@ fn normal(route: &mut Value) {
     fields.get_mut("routes").and_then(Value::as_array_mut).into_iter().flatten().for_each(normal);
 }
 
-fn write(scope: &Scope, _: &Object, mut want: Value, _: Option<&Meta>) -> Result<(), Failure> {
+fn step(making: Making<'_, Rules>) -> Vec<Request> {
+    let mut want = making.body;
     if let Some(fields) = want.as_object_mut() {
         fields.remove("provenance");
         fields.remove("orgId");
     }
-    send(scope, Call::put(PATH, want.to_string()))
+    vec![Request::new(call(making.rules, Call::put(PATH, want.to_string())))]
 }
 
 /// What the tree refers to: receivers, and timings.

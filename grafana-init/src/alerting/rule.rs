@@ -8,22 +8,29 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Meta, Row};
+use common::engine::document::{Have, Held, Making, Pair, Request, Row};
 use common::files::{Key, Object, Problem, Set};
 use common::net::http::{Call, parallel};
 use serde_json::{Map, Value, json};
 
-use crate::alerting::{duration, exported, locked, milliseconds, send};
+use crate::alerting::{call, duration, exported, locked, milliseconds};
 use crate::datasource::dangling;
 use crate::declared::by_name;
 use crate::folder::above;
-use crate::scope::{READERS, STEP, Scope, seen};
+use crate::scope::{READERS, Rules, STEP, Scope, seen};
 use crate::server::part;
 use crate::uid;
 
 /// The row.
-pub(crate) const ROW: Row<Scope> =
-    Row { compare: Some(compare), check, unique, needs, preflight, export, ..Row::new("alert_rules", read, write) };
+pub(crate) const ROW: Row<Scope> = Row {
+    judge: Some(judge),
+    check,
+    unique,
+    needs,
+    preflight,
+    export,
+    ..Row::stepped("alert_rules", read, |making| Ok(step(making)))
+};
 
 const RULES: &str = "/api/v1/provisioning/alert-rules";
 
@@ -109,10 +116,19 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
     let client = scope.client();
     let found = parallel(&wanted, READERS, |(_, folder, title)| seen(client, &group_path(folder, title)));
     for ((key, folder, title), found) in wanted.iter().zip(found) {
-        let Some(group) = found? else { continue };
+        let mut facts = json!({"folder": folder});
+        if scope.version().0 <= 10 {
+            let uids = rules.iter().filter_map(|rule| Some((rule["uid"].as_str()?.to_owned(), json!(true))));
+            facts["rules"] = uids.collect();
+        }
+        let Some(group) = found? else {
+            held.insert(key.clone(), Have::absent(facts));
+            continue;
+        };
         let ours = |rule: &&Value| rule["folderUID"] == folder.as_str() && rule["ruleGroup"] == title.as_str();
         let locked = rules.iter().filter(ours).find_map(|rule| locked(scope, &rule["provenance"], true));
-        held.insert(key.clone(), Have { locked, meta: json!({"titles": titles(&group)}), ..Have::of(&group) });
+        facts["titles"] = titles(&group);
+        held.insert(key.clone(), Have { locked, meta: facts, ..Have::of(&group) });
     }
     Ok(held)
 }
@@ -234,13 +250,13 @@ fn fill(rule: &mut Value) {
     }
 }
 
-fn compare(scope: &Scope, object: &Object, have: &Value, want: &Value) -> Change {
-    let mut want = want.clone();
-    with_uids(object, &mut want, &titles(have));
-    let (mut have, mut want) = (normal(have), normal(&want));
+fn judge(pair: &Pair<'_, Rules>) -> Change {
+    let mut want = pair.want.clone();
+    with_uids(pair.object, &mut want, &pair.have.meta["titles"]);
+    let (mut have, mut want) = (normal(pair.held), normal(&want));
     let orders = [have["order"].take(), want["order"].take()];
     // 10.4 keeps the order in which the rules were made, whatever is sent.
-    if scope.version().0 > 10 {
+    if pair.rules.major > 10 {
         [have["order"], want["order"]] = orders;
         return Change::update(diff(Writing::Replaces, &have, &want));
     }
@@ -252,28 +268,33 @@ fn compare(scope: &Scope, object: &Object, have: &Value, want: &Value) -> Change
     }
 }
 
-fn write(scope: &Scope, object: &Object, want: Value, meta: Option<&Meta>) -> Result<(), Failure> {
-    let folder = folder_of(scope, object)?;
-    let title = title_of(object, &want);
-    let mut group = want;
-    with_uids(object, &mut group, meta.map_or(&Value::Null, |meta| &meta.meta["titles"]));
-    group["rules"].as_array_mut().into_iter().flatten().for_each(fill);
-    let rules = group["rules"].as_array().cloned().unwrap_or_default();
-    if scope.version().0 <= 10 {
-        for rule in &rules {
-            let uid = rule["uid"].as_str().unwrap_or_default();
-            if scope.get_or_empty(&format!("{RULES}/{}", part(uid)))? {
-                continue;
-            }
+/// The group as the API takes it.
+fn group_of(object: &Object, mut body: Value, facts: &Value) -> Value {
+    with_uids(object, &mut body, &facts["titles"]);
+    body["rules"].as_array_mut().into_iter().flatten().for_each(fill);
+    json!({"title": title_of(object, &body), "folderUid": facts["folder"],
+        "interval": body["interval"].as_i64().unwrap_or(60), "rules": body["rules"].take()})
+}
+
+fn step(making: Making<'_, Rules>) -> Vec<Request> {
+    let facts = making.meta.clone();
+    let group = group_of(making.object, making.body, &facts);
+    let text = |field: &str| group[field].as_str().unwrap_or_default();
+    let path = group_path(text("folderUid"), text("title"));
+    let mut requests = Vec::new();
+    if making.rules.major <= 10 {
+        let there = |rule: &&Value| rule["uid"].as_str().is_some_and(|uid| facts["rules"].get(uid).is_some());
+        for rule in group["rules"].as_array().into_iter().flatten().filter(|rule| !there(rule)) {
             let mut rule = rule.clone();
-            rule["folderUID"] = json!(folder);
-            rule["ruleGroup"] = json!(title);
+            rule["folderUID"] = group["folderUid"].clone();
+            rule["ruleGroup"] = group["title"].clone();
             rule["orgID"] = json!(0);
-            send(scope, Call::post(RULES, rule.to_string()))?;
+            requests.push(Request::new(call(making.rules, Call::post(RULES, rule.to_string()))));
         }
     }
-    let body = json!({"title": title, "folderUid": folder, "interval": group["interval"].as_i64().unwrap_or(60), "rules": rules});
-    send(scope, Call::put(group_path(&folder, &title), body.to_string()))
+    let whole = call(making.rules, Call::put(path, Vec::new()));
+    requests.push(Request::of_file(whole, move |object, body| group_of(object, body, &facts)));
+    requests
 }
 
 fn unique(_: &Object, body: &Value) -> Vec<Key> {

@@ -16,12 +16,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use common::engine::change::Failure;
+use common::engine::document::Request;
 use common::net::http::Call;
 use common::output::secret::Secret;
 use common::process::settings::Login;
 use serde_json::{Value, json};
 
 use crate::scope::Scope;
+use crate::step::post;
 
 /// Whether the token in a file lets in. One of a disabled account cannot be tried; that it is there has to do.
 pub(super) fn proven(scope: &Scope, file: &str, disabled: bool) -> Result<bool, Failure> {
@@ -42,39 +44,64 @@ pub(super) fn proven(scope: &Scope, file: &str, disabled: bool) -> Result<bool, 
     Ok(reply.status != 401)
 }
 
+/// The token's name, or the first of `<name>-2`, `<name>-3`, … that is free among the account's tokens, as a number.
+pub(super) fn free(list: &Value, name: &str) -> u64 {
+    let names: Vec<&Value> = list.as_array().into_iter().flatten().map(|token| &token["name"]).collect();
+    let mut number = 1;
+    while names.iter().any(|held| **held == named(name, number)) {
+        number += 1;
+    }
+    number
+}
+
+fn named(name: &str, number: u64) -> String {
+    if number == 1 { name.to_owned() } else { format!("{name}-{number}") }
+}
+
+/// The request for a token of that number. `enabled`: only now can the one in the file be tried, once the account is enabled.
+pub(super) fn request(account: &str, token: &Value, number: u64, file: &str, enabled: bool) -> Request {
+    let name = token["name"].as_str().unwrap_or_default();
+    let mut body = json!({"name": named(name, number)});
+    if let Some(seconds) = token.get("secondsToLive") {
+        body["secondsToLive"] = seconds.clone();
+    }
+    let about = json!({"name": name, "number": number, "file": file, "enabled": enabled});
+    Request { about, ..post(format!("{account}/tokens"), &body) }
+}
+
 /// Makes a token and writes its file. If the file cannot be written the token is lost, and the next run makes another.
-pub(super) fn make(scope: &Scope, id: i64, token: &Value, name: &str, file: &Path) -> Result<(), Failure> {
-    let path = format!("/api/serviceaccounts/{id}/tokens");
-    let list = scope.must(&path)?;
-    let in_use = |name: &str| list.as_array().is_some_and(|list| list.iter().any(|token| token["name"] == name));
-    for n in 1..100 {
-        let wanted = if n == 1 { name.to_owned() } else { format!("{name}-{n}") };
-        if in_use(&wanted) {
-            continue;
-        }
-        let mut body = json!({"name": wanted});
-        if let Some(seconds) = token.get("secondsToLive") {
-            body["secondsToLive"] = seconds.clone();
-        }
+pub(super) fn make(scope: &Scope, call: &Call, about: &Value) -> Result<(), Failure> {
+    let text = |field: &str| about[field].as_str().unwrap_or_default();
+    let (name, file) = (text("name"), text("file"));
+    if about["enabled"] == true && proven(scope, file, false)? {
+        return Ok(());
+    }
+    let mut body: Value = serde_json::from_slice(call.body.as_deref().unwrap_or_default())
+        .map_err(|error| Failure::fatal(format!("the request for a token is no JSON: {error}")))?;
+    let first = about["number"].as_u64().unwrap_or(1);
+    for number in first..first + 100 {
+        let wanted = named(name, number);
+        body["name"] = json!(wanted);
+        let sent = Call { body: Some(body.to_string().into_bytes()), ..call.clone() };
         // Names are unique in the organization: another account's token may bear this one.
-        let reply = match scope.client().send(&Call::post(&path, body.to_string()).accept(400).accept(409))? {
+        let reply = match scope.client().send(&sent.accept(400).accept(409))? {
             reply if reply.status < 300 => reply.json()?,
             reply if reply.body.contains("ErrTokenAlreadyExists") || reply.status == 409 => continue,
             reply => {
                 let words = crate::dialect::explain(&reply.body).unwrap_or(reply.body);
-                return Err(Failure::rejected(format!("POST {path}: status {}: {words}", reply.status)));
+                return Err(Failure::rejected(format!("POST {}: status {}: {words}", call.path, reply.status)));
             }
         };
         let key = Secret::new(reply["key"].as_str().ok_or_else(|| Failure::fatal("the new token has no key"))?);
-        if n > 1 {
-            let text =
-                format!("the token {name} exists, but its file {} does not let in: made {wanted}", file.display());
+        if number > 1 {
+            let text = format!("the token {name} exists, but its file {file} does not let in: made {wanted}");
             log::warn!(detail = text; "service account");
         }
-        return keep(file, key.reveal())
-            .map_err(|error| Failure::rejected(format!("cannot write the token file {}: {error}", file.display())));
+        return keep(Path::new(file), key.reveal())
+            .map_err(|error| Failure::rejected(format!("cannot write the token file {file}: {error}")));
     }
-    Err(Failure::rejected(format!("the token names {name} to {name}-99 are all taken: delete some of them in Grafana")))
+    let last = named(name, first + 99);
+    Err(Failure::rejected(format!("the token names {name} to {last} are all taken: delete some of them in Grafana")))
 }
 
 /// Written under another name and renamed: there whole, or not at all.

@@ -6,11 +6,11 @@
 //! | equal but for keys that the server added        | good               | settled, with one warning: they are the server's defaults  |
 //! | different                                      | good               | lags until the kind's `settles_within` is over, then failed |
 //! | different                                      | again or ambiguous | sent again, `MAX_RETRIES` times at most                    |
+//! | not there, or as different as before           | taken              | lags, then failed: it would be refused again               |
+//! | there, and different                           | taken, to make it  | sent again, as a change of what somebody else made         |
 //! | different                                      | refused            | failed, for the reason that the write gave                 |
 //! | unreadable, and that may pass                  | not refused        | lags                                                       |
 //! | unreadable                                     | anything           | failed                                                     |
-
-use std::time::Duration;
 
 use super::OnDrift;
 use crate::engine::change::{Action, Change, Class, Difference, Failure, Shown};
@@ -22,8 +22,8 @@ pub(super) enum Next {
     Settled(Vec<String>),
     /// Look again: the server may not show it yet.
     Lagging,
-    /// Send it again, not before the server's own pause is over.
-    Again(Option<Duration>),
+    /// Send it again.
+    Again,
     /// It is not as declared, and nothing more is done about it.
     Failed(Failure),
 }
@@ -47,7 +47,9 @@ pub(super) struct Standing<'s> {
 pub(super) fn judge(standing: Standing<'_>, verdict: &Result<Change, Failure>) -> Next {
     let left = match (verdict, standing.write) {
         (Ok(left), _) => left,
-        (Err(_), Err(refusal)) if !refusal.class.recovers() => return Next::Failed(refusal.clone()),
+        (Err(_), Err(refusal)) if !refusal.class.recovers() && refusal.class != Class::Taken => {
+            return Next::Failed(refusal.clone());
+        }
         (Err(failure), _) if failure.class.recovers() => return Next::Lagging,
         (Err(failure), _) => return Next::Failed(failure.clone().context("cannot read it back")),
     };
@@ -56,7 +58,12 @@ pub(super) fn judge(standing: Standing<'_>, verdict: &Result<Change, Failure>) -
         return Next::Settled(left.notes.clone());
     }
     match standing.write {
-        Err(failure) if failure.class.recovers() && standing.may_repeat => Next::Again(failure.after),
+        Err(failure) if failure.class == Class::Taken => match left.action == standing.before.action {
+            false if standing.may_repeat => Next::Again,
+            true if !standing.late => Next::Lagging,
+            _ => Next::Failed(failure.clone()),
+        },
+        Err(failure) if failure.class.recovers() && standing.may_repeat => Next::Again,
         Err(failure) => Next::Failed(failure.clone()),
         // What was to go and is still there may only lag; what nobody ever saw before is the server's own.
         Ok(()) if only_added(left) && (standing.late || !only_added(standing.before)) => {
@@ -120,7 +127,7 @@ mod tests {
         let word = match &found {
             Next::Settled(notes) => format!("settled {}", notes.join("; ")),
             Next::Lagging => "lagging".into(),
-            Next::Again(_) => "again".into(),
+            Next::Again => "again".into(),
             Next::Failed(failure) => format!("failed {failure}"),
         };
         assert_eq!(word.trim_end(), next);
@@ -146,6 +153,12 @@ mod tests {
         check(&create, &lost, &Ok(Change::create()), false, "again");
         check(&create, &refused, &Ok(Change::create()), false, "failed not like this");
         check(&create, &Ok(()), &unreadable, false, "lagging");
+        let taken = Err(Failure::new(Class::Taken, "the name is taken"));
+        check(&create, &taken, &Ok(Change::none()), false, "settled");
+        check(&create, &taken, &Ok(Change::create()), false, "lagging");
+        check(&create, &taken, &Ok(Change::create()), true, "failed the name is taken");
+        check(&create, &taken, &Ok(left("/v", Shown::text("b"))), false, "again");
+        check(&create, &taken, &unreadable, false, "lagging");
         check(&create, &refused, &unreadable, false, "failed not like this");
         check(&create, &Ok(()), &Err(Failure::rejected("no")), false, "failed cannot read it back: no");
     }

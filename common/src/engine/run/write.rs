@@ -9,7 +9,7 @@ use super::{Ended, Kinds, OnDrift, Rules, drift_text, outcome_of, writes};
 use crate::engine::change::{Action, Change, Class, Failure, ObjectId, Planned};
 use crate::engine::kind::AnyKind;
 use crate::net::clock;
-use crate::net::retry::{Backoff, pause};
+use crate::net::retry::{Backoff, pause, worth_waiting};
 use crate::output;
 use crate::output::report::{Entry, Outcome, Report};
 use crate::process::exit::Reason;
@@ -192,9 +192,10 @@ impl<'r> Run<'r> {
         let mut poll = Duration::from_millis(5);
         let mut since = clock::now();
         let mut unread = 0;
+        self.rest(index, &mut backoff);
         loop {
             let mut last = None;
-            let (mut again, mut lagging, mut after) = (BTreeSet::new(), false, None);
+            let (mut again, mut lagging) = (BTreeSet::new(), false);
             match self.plan_again(index, kind) {
                 Ok(()) => {
                     unread = 0;
@@ -204,10 +205,7 @@ impl<'r> Run<'r> {
                             Next::Settled(notes) => self.settled(&id, notes),
                             Next::Failed(failure) => self.set(&id, Stage::Failed(failure)),
                             Next::Lagging => lagging = true,
-                            Next::Again(asked) => {
-                                after = after.max(asked);
-                                again.insert(id);
-                            }
+                            Next::Again => drop(again.insert(id)),
                         }
                     }
                 }
@@ -234,14 +232,34 @@ impl<'r> Run<'r> {
                 poll = (poll * 2).min(Duration::from_millis(250));
                 continue;
             }
-            pause(backoff.next(after), self.rules.deadline);
-            // A write goes out on a plan that was just made, or not at all.
-            if self.plan_again(index, kind).is_ok() {
-                self.log_repeats(&again);
-                self.send(index, kind, &again);
-                since = clock::now();
-            }
+            // A write goes out on the plan that was just made.
+            self.log_repeats(&again);
+            self.send(index, kind, &again);
+            since = clock::now();
+            self.rest(index, &mut backoff);
         }
+    }
+
+    /// Leaves the server alone before it is read back, where the read-back may lead to another write.
+    fn rest(&self, index: usize, backoff: &mut Backoff) {
+        let asked = |planned: &Planned| match self.states.get(&planned.id)? {
+            state @ State { stage: Stage::Sent(Err(failure)), .. } if failure.class.recovers() => {
+                self.may_repeat(state).then_some(failure.after)
+            }
+            _ => None,
+        };
+        if let Some(after) = self.plans[index].iter().filter_map(asked).max() {
+            pause(backoff.next(after), self.rules.deadline);
+        }
+    }
+
+    /// Whether one more write is allowed, and the pause that the server asked for ends in time for it.
+    fn may_repeat(&self, state: &State) -> bool {
+        let after = match &state.stage {
+            Stage::Sent(Err(failure)) => failure.after,
+            _ => None,
+        };
+        state.sends <= self.rules.max_retries && worth_waiting(after, self.rules.deadline)
     }
 
     /// What the latest plan makes of each object that was sent.
@@ -249,7 +267,7 @@ impl<'r> Run<'r> {
         let judged = |planned: &Planned| {
             let state = self.states.get(&planned.id)?;
             let Stage::Sent(write) = &state.stage else { return None };
-            let may_repeat = state.sends <= self.rules.max_retries;
+            let may_repeat = self.may_repeat(state);
             let standing = Standing { before: &state.change, write, late, may_repeat, on_drift: self.rules.on_drift };
             Some((planned.id.clone(), judge(standing, &planned.verdict)))
         };
