@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use common::engine::change::{Change, Failure};
+use common::engine::change::{Action, Change, Failure};
 use common::engine::diff::{Writing, diff};
 use common::engine::document::{Have, Held, Making, Pair, Request, Row};
 use common::files::{Object, Problem, Set};
@@ -58,6 +58,20 @@ pub(crate) fn locked(scope: &Scope, provenance: &Value, released: bool) -> Optio
     }
 }
 
+/// Says where the provenance is another than a write would give: that is compared with nothing, and stays until the object changes.
+pub(crate) fn provenance(pair: &Pair<'_, Rules>, change: Change) -> Change {
+    match (pair.have.meta["provenance"].as_str().unwrap_or_default(), pair.rules.settings.editable) {
+        _ if change.action != Action::None => change,
+        ("", false) => {
+            change.note("it can be edited in Grafana: it was made without a provenance, which its next change brings")
+        }
+        ("api", true) => change.note(
+            "it cannot be edited in Grafana: it was made with the provenance api, before GRAFANA_PROVENANCE=none",
+        ),
+        _ => change,
+    }
+}
+
 /// The one object in a provisioning export, if the body is such.
 pub(crate) fn exported(mut body: Value, list: &str) -> Value {
     match body.get_mut(list).and_then(Value::as_array_mut).map(std::mem::take) {
@@ -89,7 +103,7 @@ fn by_name(scope: &Scope, path: &str, want: &[Rc<Object>]) -> Result<Held, Failu
         let own = row["name"].as_str().unwrap_or_default();
         let key = (*declared.get(own).unwrap_or(&own)).to_owned();
         let locked = locked(scope, &row["provenance"], false);
-        held.insert(key, Have { locked, ..Have::of(row) });
+        held.insert(key, Have { locked, meta: json!({"provenance": row["provenance"]}), ..Have::of(row) });
     }
     Ok(held)
 }
@@ -100,7 +114,7 @@ fn judge_named(pair: &Pair<'_, Rules>) -> Change {
     if let Some(text) = want["template"].as_str() {
         want["template"] = json!(defined(text, want["name"].as_str().unwrap_or_default()));
     }
-    Change::update(diff(Writing::Replaces, pair.held, &want))
+    provenance(pair, Change::update(diff(Writing::Replaces, pair.held, &want)))
 }
 
 fn drop_made(body: &mut Value) {

@@ -19,7 +19,7 @@ use common::net::http::{Call, Client, LIST_LIMIT, parallel};
 use ring::hmac::{self, Key as Key256};
 use serde_json::{Map, Value, json};
 
-use crate::identity::{PROVISIONED, identity};
+use crate::identity::{PROVISIONED, elsewhere, identity};
 use crate::scope::{READERS, Rules, Scope, answer, get};
 use crate::server::{Secrets, part};
 use crate::step::{post, put};
@@ -270,7 +270,7 @@ fn send(scope: &Scope, object: &Object, step: &[Request]) -> Result<(), Failure>
 
 fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
     let Some(fields) = body.as_object() else { return vec![object.problem("", "a data source is a JSON object")] };
-    let mut problems = Vec::new();
+    let mut problems: Vec<Problem> = elsewhere(object, body).into_iter().collect();
     if fields.get("type").and_then(Value::as_str).is_none_or(str::is_empty) {
         problems.push(object.problem("/type", "the plugin's id is missing (prometheus, loki, …)"));
     }

@@ -1,6 +1,6 @@
 //! Which object a body declares, and who else may hold it: its uid and name are its own, or the file's. No request is made here.
 
-use common::files::{Key, Object};
+use common::files::{Key, Object, Problem};
 use serde_json::Value;
 
 /// The name.
@@ -20,6 +20,16 @@ pub(crate) fn unique_name(object: &Object, body: &Value) -> Vec<Key> {
 
 fn or_file(object: &Object, body: &Value, field: &str) -> String {
     body[field].as_str().unwrap_or(&object.id.name).to_owned()
+}
+
+/// A warning where a body names an organization, which decides nothing: that is its directory's, or the connection's own.
+pub(crate) fn elsewhere(object: &Object, body: &Value) -> Option<Problem> {
+    let number = body["orgId"].as_i64().filter(|number| *number > 1 && object.id.org.is_none())?;
+    let text = format!(
+        "is not used: the organization of files at the top is the connection's own (GRAFANA_ORG_ID); put those of organization {number} \
+         into orgs/<its name>/"
+    );
+    Some(object.problem("/orgId", text).warning())
 }
 
 /// Why an object that a file on the server provides is not written.

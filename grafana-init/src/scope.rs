@@ -115,6 +115,11 @@ impl Scope {
         self.org.is_none() || self.id.get() == self.server.found.borrow().org
     }
 
+    /// Whether an organization of that number is this one.
+    pub(crate) fn is_number(&self, number: &Value) -> bool {
+        *number == self.number()
+    }
+
     fn number(&self) -> i64 {
         if self.org.is_none() { self.server.found.borrow().org } else { self.id.get() }
     }
@@ -150,7 +155,8 @@ impl Scope {
         if reply.status == 404 {
             return Ok(false);
         }
-        let id = reply.json()?["id"].as_i64().ok_or_else(|| Failure::fatal("an organization without an id"))?;
+        let id = reply.json()?["id"].as_i64().filter(|id| *id > 0);
+        let id = id.ok_or_else(|| Failure::fatal("an organization without a number"))?;
         self.found(id);
         Ok(true)
     }
@@ -218,21 +224,29 @@ pub(crate) fn must(client: &Client, path: &str) -> Result<Value, Failure> {
 
 /// Rows of one page; the least that any of the lists allows (folders).
 const PAGE: usize = 1000;
+/// Pages of one list that are read at most: a proxy that answers each with the same full one would go on for ever.
+const PAGES: usize = 200;
 
 /// Reads every page of a list. `path` has a query already; `size` is what the list calls the length of a page, `rows` points at
 /// the rows of an answer.
 pub(crate) fn pages(client: &Client, path: &str, size: &str, rows: &str) -> Result<Vec<Value>, Failure> {
-    let mut all = Vec::new();
-    for page in 1.. {
+    let mut all: Vec<Value> = Vec::new();
+    for page in 1..=PAGES {
         let mut answer = must(client, &format!("{path}&{size}={PAGE}&page={page}"))?;
         let found = answer.pointer_mut(rows).and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
         let last = found.len() < PAGE;
+        let again = !last && all.ends_with(&found);
         all.extend(found);
         if last {
+            return Ok(all);
+        }
+        if again {
             break;
         }
     }
-    Ok(all)
+    Err(Failure::fatal(format!(
+        "GET {path}: the list has no end, page after page is full: does a proxy leave out the query?"
+    )))
 }
 
 /// Some good answers have no body.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::identity::name_of;
 use crate::scope::{Rules, Scope, answer};
 use crate::server::part;
-use crate::step::{MADE, numbered, patch, post};
+use crate::step::{MADE, number, numbered, patch, post};
 
 mod token;
 
@@ -113,7 +113,7 @@ fn step(making: Making<'_, Rules>) -> Result<Vec<Request>, Failure> {
     }
     let mut requests = Vec::new();
     let path = if making.have.is_some() {
-        format!("/api/serviceaccounts/{}", facts["id"])
+        format!("/api/serviceaccounts/{}", number(facts, "service account")?)
     } else {
         requests.push(post("/api/serviceaccounts", &body));
         // Whether a new account may be disabled from the start differs between versions.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::identity::name_of;
 use crate::scope::{Rules, Scope, answer};
 use crate::server::part;
-use crate::step::{MADE, numbered, post, put};
+use crate::step::{MADE, number, numbered, post, put};
 
 /// The row.
 pub(crate) const ROW: Row<Scope> = Row {
@@ -31,7 +31,7 @@ fn found(scope: &Scope, name: &str) -> Result<Option<Value>, Failure> {
 
 /// The number of a team.
 pub(crate) fn team_id(scope: &Scope, name: &str) -> Result<i64, Failure> {
-    let id = found(scope, name)?.and_then(|team| team["id"].as_i64());
+    let id = found(scope, name)?.and_then(|team| team["id"].as_i64()).filter(|id| *id > 0);
     id.ok_or_else(|| Failure::rejected(format!("there is no team {name:?}: declare it in teams")))
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn team_id(scope: &Scope, name: &str) -> Result<i64, Failure> {
 pub(crate) fn user_id(scope: &Scope, login: &str) -> Result<i64, Failure> {
     let list = scope.must(&format!("/api/org/users/lookup?query={}", part(login)))?;
     let user = list.as_array().into_iter().flatten().find(|user| user["login"] == login);
-    if let Some(id) = user.and_then(|user| user["userId"].as_i64()) {
+    if let Some(id) = user.and_then(|user| user["userId"].as_i64()).filter(|id| *id > 0) {
         return Ok(id);
     }
     // A service account holds rights under its login too, but is not among the users.
@@ -133,7 +133,7 @@ fn step(making: Making<'_, Rules>) -> Result<Vec<Request>, Failure> {
     let (path, mut requests) = match making.have {
         None => (format!("/api/teams/{MADE}"), vec![post("/api/teams", &body)]),
         Some(have) => {
-            let path = format!("/api/teams/{}", making.meta["id"]);
+            let path = format!("/api/teams/{}", number(making.meta, "team")?);
             let same = have.value()?["email"].as_str().unwrap_or_default() == body["email"];
             let changed = (!same).then(|| put(&path, &body));
             (path, changed.into_iter().collect())

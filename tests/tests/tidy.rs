@@ -20,7 +20,6 @@ const LONG: &[(&str, &str)] = &[
         "common/src/process/start.rs",
         "the order of things from the command line to the exit code, read from top to bottom",
     ),
-    ("common/src/engine/document.rs", "one table of endpoints and the kind that it makes, read together"),
     ("common/src/files/load.rs", "one walk over the folder: every layout and limit in the order in which it is met"),
     ("grafana-init/src/alerting/rule.rs", "one kind whose forms three versions print differently"),
     ("grafana-init/src/datasource.rs", "one kind: its secrets are compared where its body is"),

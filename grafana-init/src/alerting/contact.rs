@@ -13,7 +13,7 @@ use common::net::http::{Call, LIST_LIMIT};
 use serde_json::{Map, Value, json};
 
 use crate::alerting::integration::{self, canonical, is_secret};
-use crate::alerting::{call, exported, locked};
+use crate::alerting::{call, exported, locked, provenance};
 use crate::identity::{name_of, unique_name};
 use crate::scope::{Rules, Scope};
 use crate::server::part;
@@ -54,8 +54,9 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
     let mut held = Held::new();
     let have = |rows: Vec<Value>, name: &str| {
         let locked = rows.iter().find_map(|row| locked(scope, &row["provenance"], false));
+        let made_by = rows.first().map(|row| row["provenance"].clone());
         let body = json!({"name": name, "receivers": rows});
-        Have { locked, ..Have::of(&body) }
+        Have { locked, meta: json!({"provenance": made_by}), ..Have::of(&body) }
     };
     if want.is_empty() {
         held.extend(points.into_iter().map(|(name, rows)| (name.clone(), have(rows, &name))));
@@ -241,7 +242,7 @@ fn judge(pair: &Pair<'_, Rules>) -> Change {
         ));
     }
     notes.dedup();
-    notes.into_iter().fold(Change::update(found), Change::note)
+    provenance(pair, notes.into_iter().fold(Change::update(found), Change::note))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "a row's functions have one signature")]

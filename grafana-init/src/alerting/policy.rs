@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId};
-use common::engine::document::{Have, Held, Making, Request, Row};
+use common::engine::diff::{Writing, diff};
+use common::engine::document::{Have, Held, Making, Pair, Request, Row};
 use common::files::{Object, Problem, Set};
 use common::net::http::Call;
 use serde_json::{Value, json};
 
 use crate::alerting::matcher::{self, matchers};
-use crate::alerting::{call, duration, exported, locked, milliseconds};
+use crate::alerting::{call, duration, exported, locked, milliseconds, provenance};
 use crate::declared::by_name;
 use crate::scope::{Rules, Scope};
 
@@ -18,6 +19,7 @@ use crate::scope::{Rules, Scope};
 pub(crate) const ROW: Row<Scope> = Row {
     single: true,
     normal,
+    judge: Some(judge),
     check,
     needs,
     preflight,
@@ -35,7 +37,14 @@ pub(crate) fn unwrap(_: &str, body: Value) -> Value {
 fn read(scope: &Scope, _: &[Rc<Object>]) -> Result<Held, Failure> {
     let Some(tree) = scope.get(PATH)? else { return Ok(Held::new()) };
     let locked = locked(scope, &tree["provenance"], false);
-    Ok(Held::from([("notification_policy".to_owned(), Have { locked, ..Have::of(&tree) })]))
+    Ok(Held::from([(
+        "notification_policy".to_owned(),
+        Have { locked, meta: json!({"provenance": tree["provenance"]}), ..Have::of(&tree) },
+    )]))
+}
+
+fn judge(pair: &Pair<'_, Rules>) -> Change {
+    provenance(pair, Change::update(diff(Writing::Replaces, pair.held, pair.want)))
 }
 
 /// Order counts among routes; matchers, groupings and timings are sets.
@@ -184,7 +193,6 @@ fn export(_: &str, body: Value, have: &Have) -> Option<(Value, Vec<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::engine::diff::{Writing, diff};
 
     #[test]
     fn matchers_are_a_set_in_every_spelling() {

@@ -13,10 +13,11 @@ use common::files::{Key, Object, Problem, Set};
 use common::net::http::{Call, parallel};
 use serde_json::{Map, Value, json};
 
-use crate::alerting::{call, duration, exported, locked, milliseconds};
+use crate::alerting::{call, duration, exported, locked, milliseconds, provenance};
 use crate::datasource::dangling;
 use crate::declared::by_name;
 use crate::folder::above;
+use crate::identity::elsewhere;
 use crate::scope::{READERS, Rules, STEP, Scope, seen};
 use crate::server::part;
 use crate::uid;
@@ -128,6 +129,7 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
         let ours = |rule: &&Value| rule["folderUID"] == folder.as_str() && rule["ruleGroup"] == title.as_str();
         let locked = rules.iter().filter(ours).find_map(|rule| locked(scope, &rule["provenance"], true));
         facts["titles"] = titles(&group);
+        facts["provenance"] = rules.iter().find(ours).map(|rule| rule["provenance"].clone()).unwrap_or_default();
         held.insert(key.clone(), Have { locked, meta: facts, ..Have::of(&group) });
     }
     Ok(held)
@@ -256,16 +258,16 @@ fn judge(pair: &Pair<'_, Rules>) -> Change {
     let (mut have, mut want) = (normal(pair.held), normal(&want));
     let orders = [have["order"].take(), want["order"].take()];
     // 10.4 keeps the order in which the rules were made, whatever is sent.
-    if pair.rules.major > 10 {
+    let mut notes = Vec::new();
+    if pair.rules.major <= 10 {
+        if orders[0] != orders[1] {
+            notes.push("up to Grafana 10 the order of rules is that in which they were made".to_owned());
+        }
+    } else {
         [have["order"], want["order"]] = orders;
-        return Change::update(diff(Writing::Replaces, &have, &want));
     }
     let change = Change::update(diff(Writing::Replaces, &have, &want));
-    if orders[0] == orders[1] {
-        change
-    } else {
-        change.note("up to Grafana 10 the order of rules is that in which they were made")
-    }
+    provenance(pair, notes.into_iter().fold(change, Change::note))
 }
 
 /// The group as the API takes it.
@@ -338,6 +340,13 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
         let text = "unknown field of a group: known are title, interval and rules";
         problems.push(object.problem(&common::files::json::step(key), text));
     }
+    let folder = body["folder"].as_str().filter(|folder| path.last().is_none_or(|last| last != folder));
+    let named = folder.or(body["folderUid"].as_str().filter(|uid| path != [*uid]));
+    if let Some(folder) = named {
+        let text = format!("the folder is the directory that the file lies in: {folder:?} is not used");
+        problems.push(object.problem("/folder", text).warning());
+    }
+    problems.extend(elsewhere(object, body));
     let interval = &body["interval"];
     if !interval.is_null() && interval.as_i64().is_none_or(|seconds| seconds <= 0 || seconds % 10 != 0) {
         problems.push(object.problem("/interval", "must be seconds, a multiple of 10"));

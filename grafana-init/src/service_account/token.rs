@@ -5,6 +5,7 @@
 //! | lets in           | –                      | unchanged                                      |
 //! | refused, missing  | free                   | a new token of that name                       |
 //! | lets in, no right | –                      | unchanged: the account's role is its own matter |
+//! | is of elsewhere   | –                      | as one that is refused: another organization's token is none |
 //! | refused, missing  | taken                  | a new token `<name>-<n>`, with a warning        |
 
 use std::collections::hash_map::RandomState;
@@ -41,7 +42,12 @@ pub(super) fn proven(scope: &Scope, file: &str, disabled: bool) -> Result<bool, 
     let client = scope.client().with_login(&Login::Bearer(Secret::new(key)));
     let reply = client.send(&Call::get("/api/org").accept(401).accept(403))?;
     // 403 knows whose token it is: an account of the role None may read nothing, and its token is as good as any.
-    Ok(reply.status != 401)
+    Ok(match reply.status {
+        401 => false,
+        403 => true,
+        // One of another organization lets in as well, but not here.
+        _ => scope.is_number(&reply.json()?["id"]),
+    })
 }
 
 /// The token's name, or the first of `<name>-2`, `<name>-3`, … that is free among the account's tokens, as a number.
