@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Making, Pair, Request, Row};
+use common::engine::document::{Have, Held, Making, Pair, Pending, Request, Row, bodies};
 use common::files::{Key, Object, Problem, Set};
 use common::net::http::{Call, LIST_LIMIT};
 use serde_json::{Value, json};
@@ -127,8 +127,8 @@ fn needs(object: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
     sources.into_iter().filter(is).map(|other| other.id.clone()).collect()
 }
 
-fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
-    let external = todo.iter().filter(|(_, body, _)| body["type"] == "external");
+fn preflight(scope: &Scope, _: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
+    let external = bodies(todo).filter(|(_, body, _)| body["type"] == "external");
     let old = external.filter(|_| scope.version().0 <= 10);
     old.map(|(object, ..)| object.problem("/type", "external correlations need Grafana 11")).collect()
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Difference, Failure, Shown};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Making, Pair, Request, Row};
+use common::engine::document::{Have, Held, Making, Pair, Pending, Request, Row, bodies};
 use common::files::json::step as step_of;
 use common::files::{Key, Object, Problem, Set};
 use common::net::http::{Call, Client, LIST_LIMIT, parallel};
@@ -322,10 +322,10 @@ fn hint(key: &str) -> String {
 }
 
 /// Grafana takes a data source of a type that it does not know, and then cannot use it; and one that leads to another that is not there.
-fn preflight(scope: &Scope, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(scope: &Scope, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Some(plugins) = scope.plugins().filter(|_| !todo.is_empty()) {
-        for (object, body, _) in todo {
+        for (object, body, _) in bodies(todo) {
             let kind = plugin_id(body["type"].as_str().unwrap_or_default());
             if !plugins.contains(kind) {
                 let text = format!(
@@ -360,10 +360,10 @@ fn led_to(value: &Value, uids: &mut BTreeSet<String>) {
 pub(crate) fn dangling(
     scope: &Scope,
     set: &Set,
-    todo: &[(&Object, Value, &Change)],
+    todo: &[Pending<'_>],
     refers: impl Fn(&Value) -> BTreeSet<String>,
 ) -> Vec<Problem> {
-    let all: Vec<(&Object, BTreeSet<String>)> = todo.iter().map(|(object, body, _)| (*object, refers(body))).collect();
+    let all: Vec<(&Object, BTreeSet<String>)> = bodies(todo).map(|(object, body, _)| (object, refers(&body))).collect();
     if all.iter().all(|(_, uids)| uids.is_empty()) {
         return Vec::new();
     }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Making, Pair, Request, Row};
+use common::engine::document::{Have, Held, Making, Pair, Pending, Request, Row, bodies};
 use common::files::{Key, Object, Problem, Set};
 use common::net::http::{Call, parallel};
 use serde_json::{Value, json};
@@ -107,10 +107,10 @@ fn needs(object: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
 }
 
 /// The server refuses a folder that is not there, but only once others were written.
-fn preflight(scope: &Scope, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(scope: &Scope, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (object, body, _) in todo {
-        let Some(uid) = folder_of(body) else { continue };
+    for (object, body, _) in bodies(todo) {
+        let Some(uid) = folder_of(&body) else { continue };
         let declared = scope.memory.borrow().folders.values().any(|known| known == uid);
         if !declared && matches!(scope.get(&format!("/api/folders/{}", part(uid))), Ok(None)) {
             let text = format!("the folder {uid} is neither the uid of a declared folder nor on the server");

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use common::engine::change::{Change, Failure};
-use common::engine::document::{Have, Held, Row};
+use common::engine::change::Failure;
+use common::engine::document::{Have, Held, Pending, Row, bodies};
 use common::files::{Object, Problem, Set, nearest};
 use serde_json::{Value, json};
 
@@ -67,9 +67,9 @@ fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
     problems
 }
 
-fn preflight(scope: &Scope, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(scope: &Scope, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (object, body, _) in todo {
+    for (object, body, _) in bodies(todo) {
         let Some(home) = body["homeDashboardUID"].as_str().filter(|home| !home.is_empty()) else { continue };
         let declared = crate::dashboard::declared(set, scope.org.as_deref(), home).is_some();
         if !declared && matches!(scope.get(&format!("/api/dashboards/uid/{}", part(home))), Ok(None)) {

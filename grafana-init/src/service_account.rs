@@ -6,7 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use common::engine::change::{Change, Difference, Failure, Shown};
-use common::engine::document::{Have, Held, Making, Pair, Request, Row};
+use common::engine::document::{Have, Held, Making, Pair, Pending, Request, Row, bodies};
 use common::files::json::step as step_of;
 use common::files::{Key, Object, Problem, Set};
 use serde_json::{Value, json};
@@ -199,9 +199,9 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
 }
 
 /// A token that cannot be kept would be lost: its directory is tried first.
-fn preflight(_: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(_: &Scope, _: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (object, body, _) in todo {
+    for (object, body, _) in bodies(todo) {
         for (index, token) in body["tokens"].as_array().into_iter().flatten().enumerate() {
             let path = Path::new(token_of(token).1);
             if let Err(error) = token::can_be_kept(path) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::engine::change::{Change, Failure, ObjectId, Shown};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Making, Pair, Request};
+use common::engine::document::{Have, Held, Making, Pair, Pending, Request, bodies};
 use common::files::{Object, Problem, Set};
 use serde_json::{Map, Value, json};
 
@@ -96,13 +96,11 @@ pub(crate) fn needs(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
 }
 
 /// An index of the alias's name, and indices that are not there, are found before the first write.
-pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut names: Vec<String> = todo.iter().map(|(object, ..)| object.id.name.clone()).collect();
-    names.extend(
-        todo.iter()
-            .flat_map(|(_, body, _)| body["indices"].as_object().into_iter().flatten())
-            .map(|(index, _)| index.clone()),
-    );
+    for (_, body, _) in bodies(todo) {
+        names.extend(body["indices"].as_object().into_iter().flatten().map(|(index, _)| index.clone()));
+    }
     let mut there = Map::new();
     for chunk in chunks(&names) {
         let path = format!("/{chunk}?ignore_unavailable=true&expand_wildcards=all&filter_path=*.settings.index.uuid");
@@ -114,7 +112,7 @@ pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &
         }
     }
     let mut problems = Vec::new();
-    for (object, body, _) in todo {
+    for (object, body, _) in bodies(todo) {
         let name = &object.id.name;
         if there.contains_key(name) {
             problems.push(object.problem(

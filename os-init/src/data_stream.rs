@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use common::engine::change::{Change, Failure, ObjectId};
-use common::engine::document::{Have, Held, Making, Request};
+use common::engine::change::{Failure, ObjectId};
+use common::engine::document::{Have, Held, Making, Pending, Request};
 use common::files::{Object, Problem, Set};
 use common::net::http::Call;
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ pub(crate) fn needs(object: &Object, _: &Value, set: &Set) -> Vec<ObjectId> {
 }
 
 /// A stream without a template is refused by the server; that can be known before.
-pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let undeclared: Vec<&Object> =
         todo.iter().map(|(object, ..)| *object).filter(|object| templates(object, set).is_empty()).collect();
     if undeclared.is_empty() {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::engine::change::{Action, Change, Class, Difference, Failure, ObjectId, Shown};
 use common::engine::diff::same;
-use common::engine::document::{Have, Held, Making, Pair, Request};
+use common::engine::document::{Have, Held, Making, Pair, Pending, Request, bodies};
 use common::files::json::step as step_of;
 use common::files::{Object, Problem, Set};
 use serde_json::{Map, Value, json};
@@ -22,7 +22,7 @@ use crate::cluster::{Cluster, chunks, declared, part};
 use crate::compose::compose;
 use crate::document::{Ask, only};
 use crate::normal::{Flat, alias, flatten, nest, settings_differences};
-use crate::simulate::{simulate, simulate_each};
+use crate::simulate::{self, failing, nobodys, simulate, would_refuse};
 use crate::step::{Limits, post, put};
 use crate::{mapping, overlap, template};
 
@@ -173,7 +173,7 @@ fn form(cluster: &Cluster, object: &Object, body: &Value) -> Result<Value, Failu
     // The index's own analyzers and flags: mappings may name them.
     let settings = Value::Object(settings_of(body).into_iter().collect());
     let template = json!({"template": {"settings": settings, "mappings": declared}});
-    match simulate(&cluster.client, &template) {
+    match simulate(&cluster.client, template) {
         Ok(mut form) => {
             mapping::normal(&mut form["mappings"]);
             Ok(form["mappings"].take())
@@ -284,10 +284,10 @@ const PIPELINES: [(&str, &str); 3] = [
 ];
 
 /// The server takes the name of a pipeline that is not there, and refuses documents later; the body it judges by a simulation.
-pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (object, body, _) in todo {
-        let flat = settings_of(body);
+    for (object, body, _) in bodies(todo) {
+        let flat = settings_of(&body);
         for (setting, kind) in PIPELINES {
             let Some(name) = flat.get(setting).and_then(Value::as_str).filter(|name| *name != "_none") else {
                 continue;
@@ -304,29 +304,24 @@ pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &
 }
 
 /// Bodies that the server would refuse: alone, and together with the template that a new index gets.
-fn refused(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
-    let bodies: Vec<Value> = todo.iter().map(|(_, body, _)| json!({"template": simulated(&[], body)})).collect();
-    let answers = simulate_each(&cluster.client, &bodies);
+fn refused(cluster: &Cluster, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
+    let text = |object: &Object| Ok(nobodys(json!({"template": simulated(&[], &object.value()?)})));
     let mut problems = Vec::new();
-    for ((object, body, change), answer) in todo.iter().zip(answers) {
-        let Err(mut failure) = answer else { continue };
+    for (pending, failure) in failing(&cluster.client, todo, text, simulate::ask) {
         // An analyzer, a field to sort by: a template may bring along what the body names. An index that is there has it already.
-        if failure.class == Class::Rejected {
-            let beneath = match change.action {
-                Action::Create => template::beneath(cluster, set, &object.id.name),
-                _ => Ok(held_settings(cluster, &object.id.name)),
-            };
-            match beneath.map(|beneath| json!({"template": simulated(&beneath, body)})) {
-                Ok(composed) => match simulate(&cluster.client, &composed) {
-                    Ok(_) => continue,
-                    Err(refusal) => failure = refusal,
-                },
-                Err(other) => failure = other,
-            }
-        }
-        problems.push(Problem::refused(&object.id, failure.context("the server would refuse it")));
+        let again = if failure.class == Class::Rejected { refused_whole(cluster, set, pending) } else { Err(failure) };
+        problems.extend(again.err().map(|failure| would_refuse((pending, failure))));
     }
     problems
+}
+
+/// Whether a body is refused together with what is beneath it.
+fn refused_whole(cluster: &Cluster, set: &Set, (object, change): &Pending<'_>) -> Result<(), Failure> {
+    let beneath = match change.action {
+        Action::Create => template::beneath(cluster, set, &object.id.name)?,
+        _ => held_settings(cluster, &object.id.name),
+    };
+    simulate(&cluster.client, json!({"template": simulated(&beneath, &object.value()?)})).map(drop)
 }
 
 /// A body as a template would have it: names of its own and what the server makes do not belong there.

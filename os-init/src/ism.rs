@@ -1,8 +1,8 @@
 //! ISM policies. GET shows a good deal more than PUT was given, and more with each version; an update needs the sequence number of what
 //! it replaces; and an update that changes nothing would still move the policy's time past that of existing indices, so there is none.
 
-use common::engine::change::{Change, Failure};
-use common::engine::document::{Have, Held, Making, Request, drop_where};
+use common::engine::change::Failure;
+use common::engine::document::{Have, Held, Making, Pending, Request, bodies, drop_where};
 use common::files::{Object, Problem, Set};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -280,7 +280,7 @@ fn rules(policy: &Value) -> Vec<(i64, Vec<String>)> {
         .collect()
 }
 
-pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut held = Vec::new();
     let read = pages(cluster, "/_plugins/_ism/policies", "policies", false, |fields| {
         let policy: Value =
@@ -290,11 +290,10 @@ pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Ch
     if let Err(failure) = read {
         return todo.iter().take(1).map(|(object, ..)| Problem::refused(&object.id, failure.clone())).collect();
     }
-    let writes: Vec<Claim> = todo
-        .iter()
+    let writes: Vec<Claim> = bodies(todo)
         .map(|(object, body, _)| Claim { name: object.id.name.clone(), rules: rules(&body["policy"]) })
         .collect();
-    let object_of = |name: &str| todo.iter().find(|(object, ..)| object.id.name == name).map(|(object, ..)| *object);
+    let object_of = |name: &str| todo.iter().find(|(object, _)| object.id.name == name).map(|(object, _)| *object);
     collisions(held, &writes)
         .into_iter()
         .filter_map(|(name, why)| Some(object_of(&name)?.problem("/policy/ism_template", why)))

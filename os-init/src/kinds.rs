@@ -95,7 +95,6 @@ static ROWS: [Row<Cluster>; 19] = [
     Row {
         check: pipeline::check_ingest,
         preflight: pipeline::preflight_ingest,
-        preflight_batch: 64,
         export: exported,
         ..Row::stepped("ingest_pipelines", pipeline::read_ingest, |making| Ok(pipeline::step_ingest(&making)))
     },
@@ -108,7 +107,6 @@ static ROWS: [Row<Cluster>; 19] = [
         normal: template::normal_component,
         check: template::check_component,
         preflight: template::preflight_components,
-        preflight_batch: 64,
         export: exported,
         ..Row::stepped("component_templates", template::read_components, |making| Ok(template::step_component(&making)))
     },
@@ -144,7 +142,6 @@ static ROWS: [Row<Cluster>; 19] = [
         check: index::check,
         needs: index::needs,
         preflight: index::preflight,
-        preflight_batch: 64,
         export: exported,
         ..Row::stepped("indices", index::read, |making| Ok(index::step(making)))
     },

@@ -1,13 +1,14 @@
 //! Ingest and search pipelines: kept verbatim by the server, which writes even equal ones anew; so equal ones are never sent.
 
-use common::engine::change::{Change, Failure};
-use common::engine::document::{Held, Making, Request};
+use common::engine::change::Failure;
+use common::engine::document::{Held, Making, Pending, Request, bodies};
 use common::files::{Object, Problem, Set};
-use common::net::http::{Call, parallel};
+use common::net::http::{Call, Client};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, part};
 use crate::document::{Ask, by_name, object_of};
+use crate::simulate::{failing, would_refuse};
 use crate::step::{Limits, put_file};
 
 fn read(cluster: &Cluster, path: &str, ask: Ask<'_>) -> Result<Held, Failure> {
@@ -45,20 +46,13 @@ pub(crate) fn check_search(object: &Object, body: &Value, _: &Set) -> Vec<Proble
 }
 
 /// Lets the server build each pipeline and run it on an empty document; what the document meets does not matter.
-pub(crate) fn preflight_ingest(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
-    let bodies: Vec<(&Object, String)> = todo
-        .iter()
-        .map(|(object, body, _)| (*object, json!({"pipeline": body, "docs": [{"_source": {}}]}).to_string()))
-        .collect();
-    let client = &cluster.client;
-    let ask = |(object, body): &(&Object, String)| {
-        let failure = client.send(&Call::post("/_ingest/pipeline/_simulate", body.as_str()).reads()).err()?;
-        Some(Problem::refused(&object.id, failure.context("the server would refuse it")))
-    };
-    let mut problems: Vec<Problem> = parallel(&bodies, 4, ask).into_iter().flatten().collect();
-    for (object, body, _) in todo {
+pub(crate) fn preflight_ingest(cluster: &Cluster, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
+    let text = |object: &Object| Ok(json!({"pipeline": object.value()?, "docs": [{"_source": {}}]}).to_string());
+    let ask = |client: &Client, text: &str| client.send(&Call::post("/_ingest/pipeline/_simulate", text).reads());
+    let mut problems: Vec<Problem> = failing(&cluster.client, todo, text, ask).into_iter().map(would_refuse).collect();
+    for (object, body, _) in bodies(todo) {
         let mut named = Vec::new();
-        called(body, "", &mut named);
+        called(&body, "", &mut named);
         for (pointer, name) in named {
             if is_nowhere(cluster, set, "ingest_pipelines", &name) {
                 let text = format!("calls the pipeline {name}, which neither a file declares nor the server has");

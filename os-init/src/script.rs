@@ -2,7 +2,7 @@
 //! storing it.
 
 use common::engine::change::{Change, Class, Failure};
-use common::engine::document::{Have, Held, Making, Request};
+use common::engine::document::{Have, Held, Making, Pending, Request, bodies};
 use common::files::{Object, Problem, Set};
 use common::net::http::Call;
 use serde_json::{Value, json};
@@ -72,9 +72,9 @@ pub(crate) fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
 }
 
 /// Renders each search template with nothing: what is broken is refused, and nothing is stored.
-pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
-    let templates = todo.iter().filter(|(_, body, _)| body["script"]["lang"] == "mustache");
-    let ask = |(object, body, _): &(&Object, Value, &Change)| {
+pub(crate) fn preflight(cluster: &Cluster, _: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
+    let templates = bodies(todo).filter(|(_, body, _)| body["script"]["lang"] == "mustache");
+    let ask = |(object, body, _): (&Object, Value, &Change)| {
         let source = json!({"source": body["script"]["source"]});
         // What comes of it may be no JSON, as nothing was filled in.
         let failure = cluster.client.send(&Call::post("/_render/template", source.to_string()).reads()).err()?;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use common::engine::change::{Change, Failure, ObjectId};
-use common::engine::document::{Have, Held, Making, Request};
+use common::engine::change::{Failure, ObjectId};
+use common::engine::document::{Have, Held, Making, Pending, Request};
 use common::files::{Object, Problem, Set};
 use serde_json::{Value, json};
 
@@ -261,7 +261,7 @@ pub(crate) fn needs_role(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
     declared(set, "action_groups", names)
 }
 
-pub(crate) fn preflight_mappings(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight_mappings(cluster: &Cluster, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let roles = todo.iter().map(|(object, ..)| (*object, String::new(), object.id.name.clone()));
     let mut problems = missing_roles(cluster, set, roles.collect());
     let objects: Vec<&Object> = todo.iter().map(|(object, ..)| *object).collect();

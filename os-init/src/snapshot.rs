@@ -6,7 +6,7 @@
 
 use common::engine::change::{Change, Class, Difference, Failure, ObjectId, Shown};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Making, Pair, Request};
+use common::engine::document::{Have, Held, Making, Pair, Pending, Request, bodies};
 use common::files::{Object, Problem, Set};
 use common::net::http::Call;
 use serde_json::{Value, json};
@@ -221,9 +221,9 @@ pub(crate) fn needs_policy(_: &Object, body: &Value, set: &Set) -> Vec<ObjectId>
 }
 
 /// The server does not look whether a policy's repository is there.
-pub(crate) fn preflight_policies(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight_policies(cluster: &Cluster, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (object, body, _) in todo {
+    for (object, body, _) in bodies(todo) {
         let Some(name) = body.pointer("/snapshot_config/repository").and_then(Value::as_str) else { continue };
         if set.get("snapshot_repositories", name).is_some() {
             continue;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use common::engine::change::{Change, Failure, ObjectId};
-use common::engine::document::{Have, Held, Making, Request};
+use common::engine::change::{Failure, ObjectId};
+use common::engine::document::{Have, Held, Making, Pending, Request, bodies};
 use common::files::{Object, Problem, Set};
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::compose::compose;
 use crate::document::{Ask, list, object_of, only, strings, text, wanted};
 use crate::normal::{is_empty, template_body};
 use crate::overlap::{Claim, collisions, overlap};
-use crate::simulate::simulate_each;
+use crate::simulate::{self, failing, nobodys, would_refuse};
 use crate::step::{Limits, put_file};
 
 /// Reads all templates of a kind with one request.
@@ -105,63 +105,59 @@ pub(crate) fn claim(name: &str, body: &Value) -> Claim {
     Claim { name: name.to_owned(), rules: vec![(priority, strings(&body["index_patterns"]))] }
 }
 
-/// Problems for those that a simulation refuses; the bodies are in the order of the objects.
-fn refused(cluster: &Cluster, objects: &[&Object], bodies: &[Value]) -> Vec<Problem> {
-    let answers = simulate_each(&cluster.client, bodies);
-    let refused = objects.iter().zip(answers).filter_map(|(object, answer)| {
-        let failure = answer.err()?.context("the server would refuse it");
-        Some(Problem::refused(&object.id, failure))
-    });
-    refused.collect()
+pub(crate) fn preflight_components(cluster: &Cluster, _: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
+    let text = |object: &Object| Ok(nobodys(json!({"template": object.value()?["template"]})));
+    refused(cluster, todo, text)
 }
 
-pub(crate) fn preflight_components(cluster: &Cluster, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
-    let objects: Vec<&Object> = todo.iter().map(|(object, ..)| *object).collect();
-    let bodies: Vec<Value> = todo.iter().map(|(_, body, _)| json!({"template": body["template"]})).collect();
-    refused(cluster, &objects, &bodies)
-}
-
-pub(crate) fn preflight_index_templates(
+/// Problems for those that a simulation refuses.
+fn refused(
     cluster: &Cluster,
-    set: &Set,
-    todo: &[(&Object, Value, &Change)],
+    todo: &[Pending<'_>],
+    text: impl FnMut(&Object) -> Result<String, Failure>,
 ) -> Vec<Problem> {
+    failing(&cluster.client, todo, text, simulate::ask).into_iter().map(would_refuse).collect()
+}
+
+pub(crate) fn preflight_index_templates(cluster: &Cluster, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     look(cluster, set, todo).unwrap_or_else(|failure| match todo.first() {
-        Some((object, ..)) => vec![Problem::refused(&object.id, failure)],
+        Some((object, _)) => vec![Problem::refused(&object.id, failure)],
         None => Vec::new(),
     })
 }
 
-fn look(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Result<Vec<Problem>, Failure> {
+fn look(cluster: &Cluster, set: &Set, todo: &[Pending<'_>]) -> Result<Vec<Problem>, Failure> {
     let held = held_claims(cluster)?;
-    let writes: Vec<Claim> = todo.iter().map(|(object, body, _)| claim(&object.id.name, body)).collect();
-    let object_of = |name: &str| todo.iter().find(|(object, ..)| object.id.name == name).map(|(object, ..)| *object);
-    let mut problems: Vec<Problem> = collisions(held, &writes)
-        .into_iter()
-        .filter_map(|(name, why)| Some(object_of(&name)?.problem("/index_patterns", why)))
-        .collect();
     let there = components(cluster)?;
-    let (mut objects, mut bodies) = (Vec::new(), Vec::new());
-    for (object, body, _) in todo {
+    let (mut writes, mut problems, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    for (object, body, change) in bodies(todo) {
+        writes.push(claim(&object.id.name, &body));
         let composed = strings(&body["composed_of"]);
         let is_missing = |name: &&String| !there.contains(*name) && set.get("component_templates", name).is_none();
         let missing: Vec<&str> = composed.iter().filter(is_missing).map(String::as_str).collect();
-        if !missing.is_empty() {
+        if missing.is_empty() {
+            whole.push((object, change));
+        } else {
             let text =
                 format!("component templates that neither a file declares nor the server has: {}", missing.join(", "));
             problems.push(object.problem("/composed_of", text));
-            continue;
         }
-        objects.push(*object);
-        let mut simulated = body.clone();
-        // What a file declares may differ from what the server has by now.
-        if composed.iter().any(|name| set.get("component_templates", name).is_some()) {
-            simulated["template"] = compose(&parts(cluster, set, body)?);
-            simulated["composed_of"] = json!([]);
-        }
-        bodies.push(simulated);
     }
-    problems.extend(refused(cluster, &objects, &bodies));
+    let object_of = |name: &str| todo.iter().find(|(object, _)| object.id.name == name).map(|(object, _)| *object);
+    let collisions = collisions(held, &writes);
+    problems.extend(
+        collisions.into_iter().filter_map(|(name, why)| Some(object_of(&name)?.problem("/index_patterns", why))),
+    );
+    let text = |object: &Object| {
+        let mut body = object.value()?;
+        // What a file declares may differ from what the server has by now.
+        if strings(&body["composed_of"]).iter().any(|name| set.get("component_templates", name).is_some()) {
+            body["template"] = compose(&parts(cluster, set, &body)?);
+            body["composed_of"] = json!([]);
+        }
+        Ok(nobodys(body))
+    };
+    problems.extend(refused(cluster, &whole, text));
     Ok(problems)
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Class, Difference, Failure, ObjectId, Planned, Shown};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Documents, Have, Held, Making, Pair, Request, send_all};
+use common::engine::document::{Documents, Have, Held, Making, Pair, Pending, Request, bodies, send_all};
 use common::engine::kind::{Asked, Exported, Kind};
 use common::files::{Object, Problem, Set};
 use common::net::http::Call;
@@ -210,18 +210,18 @@ fn is_service(body: &Value) -> bool {
     body.pointer("/attributes/service").is_some_and(|service| *service == "true" || *service == true)
 }
 
-pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut roles = Vec::new();
-    for (object, body, change) in todo {
-        let secret = is_service(body)
+    for (object, body, change) in bodies(todo) {
+        let secret = is_service(&body)
             || body["password"].is_string()
             || body["hash"].as_str().is_some_and(|hash| !hash.is_empty());
         if change.action == common::engine::change::Action::Create && !secret {
             problems.push(object.problem("", "the user does not exist yet, and a new one needs a password or a hash"));
         }
         for role in strings(&body["opendistro_security_roles"]) {
-            roles.push((*object, "/opendistro_security_roles".to_owned(), role));
+            roles.push((object, "/opendistro_security_roles".to_owned(), role));
         }
     }
     problems.extend(security::missing_roles(cluster, set, roles));

@@ -144,6 +144,14 @@ pub struct Making<'m, R> {
     pub rules: R,
 }
 
+/// An object that is to be written, and what differs. Its body is read when it is looked at: all of them at once would not fit.
+pub type Pending<'p> = (&'p Object, &'p Change);
+
+/// The bodies of these objects, one after the other. What can no longer be read fails where it is to be sent.
+pub fn bodies<'t>(todo: &'t [Pending<'t>]) -> impl Iterator<Item = (&'t Object, Value, &'t Change)> {
+    todo.iter().filter_map(|(object, change)| Some((*object, object.value().ok()?, *change)))
+}
+
 /// Which keys that only the server has count as removed from the file.
 #[derive(Clone, Copy, Debug)]
 pub enum Knows {
@@ -181,10 +189,8 @@ pub struct Row<S: Server> {
     pub unique: fn(&Object, &Value) -> Vec<Key>,
     /// What has to be there first, of what is declared. Asked once per object.
     pub needs: fn(&Object, &Value, &Set) -> Vec<ObjectId>,
-    /// Asks the server, without writing, whether it would take an object that is to be written.
-    pub preflight: fn(&S, &Set, &[(&Object, Value, &Change)]) -> Vec<Problem>,
-    /// How many objects `preflight` is given at once: all, or fewer where each stands for itself, so that memory does not grow with the set.
-    pub preflight_batch: usize,
+    /// Asks the server, without writing, whether it would take the objects that are to be written.
+    pub preflight: fn(&S, &Set, &[Pending<'_>]) -> Vec<Problem>,
     /// Turns an object into a body for a file; `None` leaves it out (reserved, internal). The names returned are placeholders.
     pub export: fn(&str, Value, &Have) -> Option<(Value, Vec<String>)>,
     /// Whether the kind is one object in one file, `<kind>.json`.
@@ -212,7 +218,6 @@ impl<S: Server> Row<S> {
             unique: |_, _| Vec::new(),
             needs: |_, _, _| Vec::new(),
             preflight: |_, _, _| Vec::new(),
-            preflight_batch: usize::MAX,
             export: |_, body, _| Some((body, Vec::new())),
             single: false,
         }
@@ -338,18 +343,8 @@ impl<S: Server> Kind for Documents<S> {
     }
 
     fn preflight(&mut self, set: &Set, asked: &[Asked<'_, Self::Step>]) -> Vec<Problem> {
-        let mut todo = asked.iter().filter_map(|(id, change, _)| {
-            let object = self.object(&id.name);
-            Some((object, object.value().ok()?, *change))
-        });
-        let mut problems = Vec::new();
-        loop {
-            let batch: Vec<_> = todo.by_ref().take(self.row.preflight_batch).collect();
-            if batch.is_empty() {
-                return problems;
-            }
-            problems.extend((self.row.preflight)(&self.server, set, &batch));
-        }
+        let todo: Vec<Pending<'_>> = asked.iter().map(|(id, change, _)| (self.object(&id.name), *change)).collect();
+        if todo.is_empty() { Vec::new() } else { (self.row.preflight)(&self.server, set, &todo) }
     }
 
     fn apply(&mut self, todo: &[(&ObjectId, &Self::Step)]) -> Vec<Result<(), Failure>> {

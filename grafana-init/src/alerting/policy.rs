@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Making, Pair, Request, Row};
+use common::engine::document::{Have, Held, Making, Pair, Pending, Request, Row, bodies};
 use common::files::{Object, Problem, Set};
 use common::net::http::Call;
 use serde_json::{Value, json};
@@ -139,10 +139,10 @@ fn check_route(object: &Object, route: &Value, at: &str, problems: &mut Vec<Prob
 }
 
 /// The server refuses unknown names; it is asked which it knows before anything is written.
-fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(scope: &Scope, _: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (object, body, _) in todo.iter().filter(|_| scope.version().0 <= 10) {
-        if of(body).iter().any(|(_, _, at)| at.ends_with("/active_time_intervals")) {
+    for (object, body, _) in bodies(todo).filter(|_| scope.version().0 <= 10) {
+        if of(&body).iter().any(|(_, _, at)| at.ends_with("/active_time_intervals")) {
             problems.push(
                 object.problem("", "Grafana 10 drops active_time_intervals without a word: they need Grafana 11"),
             );
@@ -152,13 +152,13 @@ fn preflight(scope: &Scope, _: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<
     problems
 }
 
-fn known(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn known(scope: &Scope, todo: &[Pending<'_>]) -> Vec<Problem> {
     let names = |path: &str, field: &str| -> Option<BTreeSet<String>> {
         let list = scope.must(path).ok()?;
         Some(list.as_array()?.iter().filter_map(|row| row[field].as_str().map(str::to_owned)).collect())
     };
     let mut problems = Vec::new();
-    for (object, body, _) in todo {
+    for (object, body, _) in bodies(todo) {
         let Some(mut receivers) = names("/api/v1/provisioning/contact-points", "name") else { continue };
         let Some(mut timings) = names("/api/v1/provisioning/mute-timings", "name") else { continue };
         if let Ok(Some(tree)) = scope.get(PATH) {
@@ -167,7 +167,7 @@ fn known(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
         }
         receivers.extend(scope.declared.receivers.keys().cloned());
         timings.extend(scope.declared.timings.keys().cloned());
-        for (receiver, name, at) in of(body) {
+        for (receiver, name, at) in of(&body) {
             let (known, what) = if receiver { (&receivers, "contact point") } else { (&timings, "mute timing") };
             if !known.contains(&name) {
                 problems

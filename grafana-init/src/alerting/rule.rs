@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Making, Pair, Request, Row};
+use common::engine::document::{Have, Held, Making, Pair, Pending, Request, Row, bodies};
 use common::files::{Key, Object, Problem, Set};
 use common::net::http::{Call, parallel};
 use serde_json::{Map, Value, json};
@@ -409,9 +409,9 @@ fn check_settings(object: &Object, settings: &Value, at: &str, problems: &mut Ve
 }
 
 /// 10 and 11 take a group into a folder that is not there, and cannot export afterwards.
-fn preflight(scope: &Scope, set: &Set, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn preflight(scope: &Scope, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (object, _, _) in todo {
+    for (object, _) in todo {
         let path = above(object);
         let name = path.join("/");
         let folders = &scope.memory.borrow().folders;
@@ -439,10 +439,10 @@ fn preflight(scope: &Scope, set: &Set, todo: &[(&Object, Value, &Change)]) -> Ve
 }
 
 /// Fields that older servers drop without a word, and the version that first kept each.
-fn too_new(major: u32, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn too_new(major: u32, todo: &[Pending<'_>]) -> Vec<Problem> {
     const SINCE: [(&str, u32); 3] = [("record", 11), ("keep_firing_for", 12), ("missingSeriesEvalsToResolve", 12)];
     let mut problems = Vec::new();
-    for (object, body, _) in todo {
+    for (object, body, _) in bodies(todo) {
         for (index, rule) in body["rules"].as_array().into_iter().flatten().enumerate() {
             let mut rule = rule.clone();
             normal_rule(&mut rule);
@@ -456,12 +456,12 @@ fn too_new(major: u32, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
 }
 
 /// Up to 11.6 the title of a rule is unique in its folder: one that another group bears would be refused once others were written.
-fn titles_taken(scope: &Scope, todo: &[(&Object, Value, &Change)]) -> Vec<Problem> {
+fn titles_taken(scope: &Scope, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let held = scope.must(RULES).unwrap_or_default();
     let mut declared: BTreeMap<(String, String), &str> = BTreeMap::new();
-    for (object, body, _) in todo {
-        let (Ok(folder), group) = (folder_of(scope, object), title_of(object, body)) else { continue };
+    for (object, body, _) in bodies(todo) {
+        let (Ok(folder), group) = (folder_of(scope, object), title_of(object, &body)) else { continue };
         for (index, rule) in body["rules"].as_array().into_iter().flatten().enumerate() {
             let title = rule["title"].as_str().unwrap_or_default();
             let at = format!("/rules/{index}/title");
