@@ -118,3 +118,19 @@ fn a_series_with_its_policy_is_made_once_and_an_edit_is_one_write() {
         }
     });
 }
+
+/// Bodies are read when they are looked at: four times as many large ones take no more memory, which a container has 16 MiB of.
+#[test]
+fn memory_does_not_grow_with_the_number_of_large_bodies() {
+    let node = OpenSearch::of(Variant::Core2).start();
+    let large = kit::many::ALL.iter().filter(|many| many.name.ends_with("57 KB"));
+    for many in large {
+        let planned = |count: usize| {
+            let run = many.sandbox(count).env("OPENSEARCH_URL", node.url()).run(&["plan"]);
+            run.expect_code(2);
+            run.peak_rss
+        };
+        let (few, more) = (planned(8), planned(32));
+        assert!(more < few + (6 << 20), "{}: {few} bytes for 8, {more} for 32", many.name);
+    }
+}
