@@ -3,7 +3,6 @@
 //!
 //! The forms of a file are in `form`, its inputs in `inputs`; the server's side is in `read`, `write`, `preflight` and `export`.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Mutex;
@@ -11,17 +10,16 @@ use std::sync::Mutex;
 use common::engine::change::{Action, Change, Failure, ObjectId, Planned};
 use common::engine::kind::{Asked, Exported, Kind};
 use common::files::{Object, Problem, Set, Unique};
-use common::net::http::parallel;
+use common::net::http::{Call, parallel};
 use serde_json::Value;
 
 use crate::dashboard::form::Input;
 use crate::dashboard::inputs::Resolver;
-use crate::dashboard::preflight::{Titles, dangling};
+use crate::dashboard::preflight::{LibraryPanels, Titles, dangling};
 use crate::dashboard::read::{Held, Reader, model_of, resources};
 use crate::folder::{above, is_folder_file};
 use crate::scope::{READERS, Scope};
-use crate::server::part;
-use crate::{datasource, uid};
+use crate::{datasource, permission, uid};
 
 mod export;
 pub(crate) mod form;
@@ -44,6 +42,7 @@ struct Declared {
     object: Rc<Object>,
     uid: String,
     folder: Vec<String>,
+    permissions: Option<BTreeMap<String, i64>>,
     /// Whether one of its inputs is for the server's data sources to tell.
     open_inputs: bool,
 }
@@ -77,6 +76,9 @@ pub(crate) struct Step {
     folder: String,
     /// The server's side, unless the dashboard is to be created.
     held: Option<Held>,
+    /// Whether more than its entries differs.
+    model: bool,
+    permissions: Option<(Call, Vec<permission::Unknown>)>,
 }
 
 /// The dashboards of one organization.
@@ -126,10 +128,15 @@ impl Dashboards {
             this.problems.extend(uid::wrong(&uid).map(|wrong| object.problem("/uid", wrong)));
             this.problems.extend(unique.claim(&object, "/uid", "uid", &uid));
             let folder = above(&object).to_vec();
+            let permissions = model.permissions.as_ref().map(permission::read).transpose();
+            let permissions = permissions.unwrap_or_else(|why| {
+                this.problems.push(object.problem("/_permissions", why));
+                None
+            });
             let mapped = |input: &Input| input.plugin.is_none() || this.resolver.map.contains_key(&input.name);
             let open_inputs = !model.inputs.iter().all(mapped);
             this.places.insert(object.id.clone(), this.declared.len());
-            this.declared.push(Declared { object, uid, folder, open_inputs });
+            this.declared.push(Declared { object, uid, folder, permissions, open_inputs });
         }
         this
     }
@@ -179,20 +186,20 @@ impl Dashboards {
             resources: self.scope.server.found.borrow().resources.clone(),
             large: Mutex::default(),
         };
-        let jobs: Vec<(&Object, &str, Option<String>)> = self
-            .declared
-            .iter()
-            .map(|dashboard| (dashboard.object.as_ref(), dashboard.uid.as_str(), self.folder_of(dashboard)))
-            .collect();
+        let folders: Vec<Option<String>> = self.declared.iter().map(|dashboard| self.folder_of(dashboard)).collect();
+        let mut jobs: Vec<(&Object, &str, bool, Option<&str>)> = Vec::new();
+        for (dashboard, folder) in self.declared.iter().zip(&folders) {
+            jobs.push((&dashboard.object, &dashboard.uid, dashboard.permissions.is_some(), folder.as_deref()));
+        }
         let known = &self.known;
-        let looked = parallel(&jobs, READERS, |(object, uid, folder)| {
-            let folder = folder.as_ref().ok_or_else(|| Failure::rejected("its folder could not be told"))?;
+        let looked = parallel(&jobs, READERS, |(object, uid, entries, folder)| {
+            let folder = folder.ok_or_else(|| Failure::rejected("its folder could not be told"))?;
             match known.of(&object.id, folder) {
                 Some(change) => Ok((change, None)),
-                None => reader.look(object, uid, folder).map(|looked| (looked.change.clone(), Some(looked))),
+                None => reader.look(object, uid, folder, *entries).map(|looked| (looked.change.clone(), Some(looked))),
             }
         });
-        let folders: Vec<Option<String>> = jobs.into_iter().map(|(_, _, folder)| folder).collect();
+        drop(jobs);
         let mut planned = Vec::with_capacity(looked.len());
         for ((dashboard, folder), looked) in self.declared.iter().zip(folders).zip(looked) {
             let id = dashboard.object.id.clone();
@@ -200,28 +207,57 @@ impl Dashboards {
             if !dashboard.folder.is_empty() {
                 needs.push(self.scope.id("folders", dashboard.folder.join("/")));
             }
-            let folder = folder.unwrap_or_default();
-            let mut held = None;
-            let verdict = looked.map(|(change, read)| {
+            let mut step = Step { folder: folder.unwrap_or_default(), held: None, model: true, permissions: None };
+            let mut entries = dashboard.permissions.as_ref();
+            needs.extend(entries.map(|want| permission::needs(&self.scope, want)).unwrap_or_default());
+            let verdict = looked.and_then(|(mut change, read)| {
                 if let Some(read) = read {
+                    if let (Some(held), Some(want)) = (read.entries, entries) {
+                        let found =
+                            permission::compare("_permissions", &permission::named(&self.scope, held, want)?, want);
+                        step.model = change.action != Action::None;
+                        entries = entries.filter(|_| !found.is_empty());
+                        change.differences.extend(found);
+                        if !change.differences.is_empty() {
+                            change.action = Action::Update;
+                        }
+                    }
                     match change.action {
                         Action::Create => drop(self.known.absent.insert(id.clone())),
-                        Action::None => drop(self.known.settled.insert(id.clone(), (folder.clone(), change.clone()))),
+                        Action::None => {
+                            drop(self.known.settled.insert(id.clone(), (step.folder.clone(), change.clone())));
+                        }
                         Action::Update => {}
                     }
                     self.open.insert(id.clone(), read.open);
-                    held = read.held;
+                    step.held = read.held;
                 }
-                change
+                Ok(change)
             });
-            planned.push(Planned::new(id, verdict).needing(needs).with_step(|_| Ok(Step { folder, held })));
+            let path = permission::of_dashboard(&dashboard.uid);
+            planned.push(Planned::new(id, verdict).needing(needs).with_step(|_| {
+                step.permissions = entries.map(|want| permission::request(&self.scope, &path, want)).transpose()?;
+                Ok(step)
+            }));
         }
         Ok(planned)
     }
 
     fn send(&mut self, id: &ObjectId, step: &Step) -> Result<(), Failure> {
+        if let Some((_, unknown)) = &step.permissions
+            && let Some((_, failure)) = unknown.first()
+        {
+            return Err(failure.clone());
+        }
         let dashboard = &self.declared[self.places[id]];
         self.known.forget(id);
+        if step.model {
+            self.send_model(dashboard, step)?;
+        }
+        step.permissions.iter().try_for_each(|(call, _)| self.scope.client().send(call).map(drop))
+    }
+
+    fn send_model(&self, dashboard: &Declared, step: &Step) -> Result<(), Failure> {
         let model = model_of(&dashboard.object, &self.resolver)?.0;
         let (uid, held) = (&dashboard.uid, step.held.as_ref());
         let call = match &model.resource {
@@ -232,23 +268,6 @@ impl Dashboards {
             None => write::classic(uid, &step.folder, model.body, held),
         };
         self.scope.client().send(&call).map(drop)
-    }
-}
-
-/// Which library panels there will be; each that no file declares is asked for once.
-struct LibraryPanels<'s> {
-    scope: &'s Scope,
-    asked: RefCell<BTreeMap<String, bool>>,
-}
-
-impl LibraryPanels<'_> {
-    fn has(&self, uid: &str) -> bool {
-        let ask = || {
-            let path = format!("/api/library-elements/{}", part(uid));
-            // Where it cannot be told, it is not said to be missing.
-            !matches!(self.scope.get(&path), Ok(None))
-        };
-        self.scope.declared.library.contains(uid) || *self.asked.borrow_mut().entry(uid.to_owned()).or_insert_with(ask)
     }
 }
 
@@ -269,6 +288,13 @@ impl Kind for Dashboards {
 
     fn preflight(&mut self, _: &Set, asked: &[Asked<'_, Step>]) -> Vec<Problem> {
         let mut problems = Vec::new();
+        for (id, _, step) in asked {
+            let unknown = step.permissions.iter().flat_map(|(_, unknown)| unknown);
+            for (_, failure) in unknown.filter(|(who, _)| permission::declared(&self.scope, who).is_none()) {
+                let object = &self.declared[self.places[*id]].object;
+                problems.push(object.problem("/_permissions", &failure.message));
+            }
+        }
         for dashboard in &self.declared {
             for name in self.open.get(&dashboard.object.id).into_iter().flatten() {
                 let text =
@@ -282,7 +308,7 @@ impl Kind for Dashboards {
         }
         let sources = datasource::sources(&self.scope, &self.sources).unwrap_or_default();
         let plugins = self.scope.plugins();
-        let library = LibraryPanels { scope: &self.scope, asked: RefCell::default() };
+        let library = LibraryPanels::new(&self.scope);
         // What cannot be read here fails the write, with the server's own words.
         let uids = self.declared.iter().map(|dashboard| dashboard.uid.as_str()).collect();
         let mut titles = Titles::read(&self.scope, &uids).unwrap_or_default();

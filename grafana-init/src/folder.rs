@@ -169,8 +169,9 @@ impl Folders {
             })
             .collect();
         let client = self.scope.client();
-        let held =
-            parallel(&asked, READERS, |asked| asked.map(|(uid, _)| permission::of_folder(client, uid)).transpose());
+        let held = parallel(&asked, READERS, |asked| {
+            asked.map(|(uid, _)| permission::own(client, &permission::of_folder(uid))).transpose()
+        });
         let named =
             |(held, asked): (Result<Option<_>, Failure>, &Option<(&str, &BTreeMap<String, i64>)>)| match (held?, asked)
             {
@@ -232,7 +233,7 @@ impl Todo {
             calls.push(Call::put(&path, json!({"title": self.title, "overwrite": true}).to_string()));
         }
         if let Some(permissions) = &self.permissions {
-            let (call, lacks) = permission::request(scope, &self.uid, permissions)?;
+            let (call, lacks) = permission::request(scope, &permission::of_folder(&self.uid), permissions)?;
             calls.push(call);
             unknown = lacks;
         }
@@ -284,7 +285,7 @@ fn compare(
         differences.push(Difference::new("/parentUid", Shown::text(&found.parent), Shown::text(parent)));
     }
     if let (Some(held), Some(want)) = (held, &folder.permissions) {
-        let found = permission::compare(held, want);
+        let found = permission::compare("permissions", held, want);
         todo.permissions = (!found.is_empty()).then(|| want.clone());
         differences.extend(found);
     }

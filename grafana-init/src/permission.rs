@@ -1,4 +1,4 @@
-//! Permissions of a folder: a set of who may do what. A declared list replaces all managed entries; inherited ones are not its own.
+//! Permissions of a folder or dashboard: a set of who may do what. A declared list replaces all managed entries; inherited ones are not its own.
 
 use std::collections::BTreeMap;
 
@@ -54,9 +54,9 @@ fn held(rows: &Value) -> BTreeMap<String, i64> {
     own.filter_map(|row| Some((who(row)?, row["permission"].as_i64()?))).collect()
 }
 
-/// A folder's own entries.
-pub(crate) fn of_folder(client: &Client, folder: &str) -> Result<BTreeMap<String, i64>, Failure> {
-    Ok(held(&must(client, &path(folder))?))
+/// The entries of its own that the object of a path has.
+pub(crate) fn own(client: &Client, path: &str) -> Result<BTreeMap<String, i64>, Failure> {
+    Ok(held(&must(client, path)?))
 }
 
 /// The entries with service accounts by their names, which are the same on every server, where their logins are not; `want` may name one by its
@@ -80,7 +80,7 @@ pub(crate) fn named(
 
 /// A folder's own entries as a file declares them; `None` when this caller may not see them.
 pub(crate) fn exported(scope: &Scope, folder: &str) -> Result<Option<Value>, Failure> {
-    let reply = scope.client().send(&Call::get(path(folder)).accept(403))?;
+    let reply = scope.client().send(&Call::get(of_folder(folder)).accept(403))?;
     if reply.status == 403 {
         return Ok(None);
     }
@@ -105,8 +105,8 @@ pub(crate) fn declared<'s>(scope: &'s Scope, who: &str) -> Option<&'s ObjectId> 
     }
 }
 
-/// Where the server's entries differ from the declared ones.
-pub(crate) fn compare(have: &BTreeMap<String, i64>, want: &BTreeMap<String, i64>) -> Vec<Difference> {
+/// Where the server's entries differ from the declared ones, which stand in the field given.
+pub(crate) fn compare(field: &str, have: &BTreeMap<String, i64>, want: &BTreeMap<String, i64>) -> Vec<Difference> {
     let mut who: Vec<&String> = have.keys().chain(want.keys()).collect();
     who.sort();
     who.dedup();
@@ -116,18 +116,24 @@ pub(crate) fn compare(have: &BTreeMap<String, i64>, want: &BTreeMap<String, i64>
     };
     who.into_iter()
         .filter(|who| have.get(*who) != want.get(*who))
-        .map(|who| Difference::new(format!("/permissions{}", step(who)), shown(have.get(who)), shown(want.get(who))))
+        .map(|who| Difference::new(format!("/{field}{}", step(who)), shown(have.get(who)), shown(want.get(who))))
         .collect()
 }
 
-fn path(folder: &str) -> String {
-    format!("/api/folders/{}/permissions", part(folder))
+/// Where a folder has them.
+pub(crate) fn of_folder(uid: &str) -> String {
+    format!("/api/folders/{}/permissions", part(uid))
+}
+
+/// Where a dashboard has them.
+pub(crate) fn of_dashboard(uid: &str) -> String {
+    format!("/api/dashboards/uid/{}/permissions", part(uid))
 }
 
 /// The request that replaces all entries, and whom it lacks: who is not there, with the reason.
 pub(crate) fn request(
     scope: &Scope,
-    folder: &str,
+    path: &str,
     want: &BTreeMap<String, i64>,
 ) -> Result<(Call, Vec<Unknown>), Failure> {
     let (mut items, mut unknown) = (Vec::new(), Vec::new());
@@ -145,7 +151,7 @@ pub(crate) fn request(
             Err(failure) => return Err(failure),
         }
     }
-    Ok((Call::post(path(folder), json!({"items": items}).to_string()), unknown))
+    Ok((Call::post(path, json!({"items": items}).to_string()), unknown))
 }
 
 /// Who is not there, and what is said of it.
@@ -164,7 +170,7 @@ mod tests {
             {"role": "Editor", "permission": 2, "userLogin": "", "team": ""},
             {"team": "ops", "permission": 1}, {"role": "Viewer", "permission": 1},
             {"userLogin": "admin", "permission": 4, "inherited": true}]);
-        let shown: Vec<String> = compare(&held(&rows), &want).iter().map(ToString::to_string).collect();
+        let shown: Vec<String> = compare("permissions", &held(&rows), &want).iter().map(ToString::to_string).collect();
         expect![[r#"
             /permissions/role:Editor: "Edit" -> (absent)
             /permissions/team:ops: "View" -> "Admin""#]]

@@ -6,7 +6,7 @@ use kit::fixture::{cluster, cluster_failing, data_source, grafana, grafana_init,
 use kit::grafana::{Effect, Fault};
 use kit::sandbox::{Run, Sandbox, Signal};
 use kit::schema::violations;
-use kit::scripted_http::{Answer, ScriptedHttp};
+use kit::scripted_http::{Answer, Response, ScriptedHttp};
 use serde_json::{Value, json};
 
 /// Where nothing listens.
@@ -230,6 +230,24 @@ fn max_retries_is_how_often_one_request_is_sent_again() {
             assert_eq!(server.writes().len(), retries + 1, "{run}");
             assert_eq!((run.count("retries"), run.count("writes")), (retries as u64, retries as u64 + 1), "{run}");
         }
+    }
+}
+
+/// A pause that the server asks for after a write is kept, and one that is not worth waiting for ends the tries.
+#[test]
+fn a_write_obeys_retry_after() {
+    for (after, writes) in [("1", 2), ("60", 1)] {
+        let server = cluster_failing(move |request, before| {
+            let busy = Answer::Say(
+                Response::new(503, "application/json", r#"{"error": {"reason": "busy"}}"#).header("retry-after", after),
+            );
+            (request.method == "PUT" && (before == 0 || writes == 1)).then_some(busy)
+        });
+        let started = Instant::now();
+        let run = os_init(&server.url()).run(&["apply"]);
+        assert_eq!(server.writes().len(), writes, "{run}");
+        assert_eq!(run.code(), Some(i32::from(writes == 1)), "{run}");
+        assert!(writes == 1 || started.elapsed() >= Duration::from_secs(1), "{run}");
     }
 }
 

@@ -70,3 +70,36 @@ fn folders_of_git_sync_and_bare_specs() {
         target.settled(&sandbox);
     });
 }
+
+/// A dashboard may have entries of its own, beside the model in any form; they are replaced as a whole.
+#[test]
+fn entries_of_one_dashboard() {
+    Target::each(|target| {
+        let path = "/api/dashboards/uid/d1/permissions";
+        let own = || -> Vec<(Value, Value)> {
+            let rows = target.read(path);
+            let own = rows.as_array().expect("a list").iter().filter(|row| row["inherited"] != true);
+            own.map(|row| (row.get("role").or(row.get("team")).cloned().unwrap_or_default(), row["permission"].clone()))
+                .collect()
+        };
+        let file = |permissions: Value| json!({"dashboard": {"uid": "d1", "title": "D1", "panels": []}, "_permissions": permissions});
+        let files = |permissions| [("teams/ops.json", json!({})), ("dashboards/F/d1.json", file(permissions))];
+        let sandbox = target.sandbox().config(&files(json!([{"role": "Viewer", "permission": "View"}])));
+        target.apply(&sandbox);
+        assert_eq!(own(), [(json!("Viewer"), json!(1))], "{}", target.name);
+        target.settled(&sandbox);
+        // Its entries alone: the model is not written again.
+        let version = target.read("/api/dashboards/uid/d1")["dashboard"]["version"].clone();
+        let sandbox = sandbox.config(&files(json!([{"team": "ops", "permission": "Edit"}])));
+        let run = target.apply(&sandbox);
+        assert_eq!((run.count("updated"), run.count("writes")), (1, 1), "{}\n{run}", target.name);
+        assert_eq!(target.read("/api/dashboards/uid/d1")["dashboard"]["version"], version, "{}", target.name);
+        target.settled(&sandbox);
+        target.write("POST", path, &json!({"items": []}));
+        let plan = sandbox.run(&["plan", "--log-format", "text"]);
+        plan.expect_code(2);
+        assert!(plan.stdout.contains("/_permissions/team:ops: (absent) -> \"Edit\""), "{}\n{plan}", target.name);
+        target.apply(&sandbox);
+        target.settled(&sandbox);
+    });
+}

@@ -30,6 +30,8 @@ pub(crate) struct Model {
     pub(crate) body: Value,
     /// Its `__inputs`.
     pub(crate) inputs: Vec<Input>,
+    /// Its own entries of who may do what, beside the model in any form.
+    pub(crate) permissions: Option<Value>,
     /// What the file says that goes nowhere, each with the reason.
     pub(crate) unused: Vec<(&'static str, &'static str)>,
 }
@@ -46,6 +48,11 @@ pub(crate) struct Input {
 
 /// Tells the form; the error is a pointer and what is wrong there.
 pub(crate) fn read(mut file: Value) -> Result<Model, (&'static str, String)> {
+    let permissions = file.as_object_mut().and_then(|whole| whole.remove("_permissions"));
+    Ok(Model { permissions, ..of_form(file)? })
+}
+
+fn of_form(mut file: Value) -> Result<Model, (&'static str, String)> {
     let mut unused = Vec::new();
     let whole = file.as_object_mut().ok_or_else(|| ("", "a dashboard is a JSON object".to_owned()))?;
     if let Some(version) = whole.get("apiVersion").and_then(Value::as_str) {
@@ -66,7 +73,7 @@ pub(crate) fn read(mut file: Value) -> Result<Model, (&'static str, String)> {
             unused.push(("/metadata/annotations", PLACE));
         }
         if version.starts_with("v2") {
-            return Ok(Model { resource: Some(version), uid, body, inputs: Vec::new(), unused });
+            return Ok(Model { resource: Some(version), uid, body, inputs: Vec::new(), permissions: None, unused });
         }
         let mut model = classic(body)?;
         model.uid = uid.or(model.uid);
@@ -74,7 +81,8 @@ pub(crate) fn read(mut file: Value) -> Result<Model, (&'static str, String)> {
         return Ok(model);
     }
     if whole.contains_key("elements") && whole.contains_key("layout") {
-        return Ok(Model { resource: Some(BARE.to_owned()), uid: None, body: file, inputs: Vec::new(), unused });
+        let resource = Some(BARE.to_owned());
+        return Ok(Model { resource, uid: None, body: file, inputs: Vec::new(), permissions: None, unused });
     }
     if whole.get("dashboard").is_some_and(Value::is_object) {
         if whole.get("folderUid").and_then(Value::as_str).is_some_and(|uid| !uid.is_empty()) {
@@ -110,7 +118,7 @@ fn classic(mut body: Value) -> Result<Model, (&'static str, String)> {
     for field in ["id", "version", "iteration", "__inputs", "__requires", "__elements"] {
         fields.remove(field);
     }
-    Ok(Model { resource: None, uid, body, inputs, unused })
+    Ok(Model { resource: None, uid, body, inputs, permissions: None, unused })
 }
 
 /// Brings a classic model into normal form, on both sides.

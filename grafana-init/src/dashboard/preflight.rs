@@ -1,6 +1,7 @@
 //! What can be known of dashboards before the first of them is written: titles that the server would refuse, and references that it
 //! would take though nothing is there. The latter are warnings: a dashboard may come before its data source.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::engine::change::Failure;
@@ -10,6 +11,7 @@ use serde_json::Value;
 use crate::dashboard::form::{Model, references};
 use crate::datasource::{Source, absent, stands};
 use crate::scope::Scope;
+use crate::server::part;
 
 /// Titles by folder, on servers where one is unique in its folder: gone by 11.2. Before, the second would be refused once the first
 /// was written.
@@ -52,6 +54,27 @@ impl Titles {
         }
         let first = self.declared.insert(place, object.file.clone())?;
         Some(object.problem("/title", format!("the title is also that of {first}, and {rule}")))
+    }
+}
+
+/// Which library panels there will be; each that no file declares is asked for once.
+pub(super) struct LibraryPanels<'s> {
+    scope: &'s Scope,
+    asked: RefCell<BTreeMap<String, bool>>,
+}
+
+impl<'s> LibraryPanels<'s> {
+    pub(super) fn new(scope: &'s Scope) -> Self {
+        Self { scope, asked: RefCell::default() }
+    }
+
+    pub(super) fn has(&self, uid: &str) -> bool {
+        let ask = || {
+            let path = format!("/api/library-elements/{}", part(uid));
+            // Where it cannot be told, it is not said to be missing.
+            !matches!(self.scope.get(&path), Ok(None))
+        };
+        self.scope.declared.library.contains(uid) || *self.asked.borrow_mut().entry(uid.to_owned()).or_insert_with(ask)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reading dashboards: one of the server's beside the one that a file declares, through the API that keeps the file's form. Runs on a few
 //! threads; nothing is remembered here.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use common::engine::change::{Change, Difference, Failure, Shown};
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use crate::dashboard::form::{Model, normal, normal_v2, read};
 use crate::dashboard::inputs::Resolver;
 use crate::identity::{PROVISIONED, managed_by};
+use crate::permission;
 use crate::scope::seen;
 use crate::server::part;
 
@@ -57,12 +59,14 @@ const LARGE: u64 = 200_000;
 pub(super) struct Looked {
     pub(super) change: Change,
     pub(super) held: Option<Held>,
+    /// Its own entries, where they were to be read.
+    pub(super) entries: Option<BTreeMap<String, i64>>,
     /// Inputs that nothing stands for.
     pub(super) open: Vec<String>,
 }
 
 impl Reader<'_> {
-    pub(super) fn look(&self, object: &Object, uid: &str, folder: &str) -> Result<Looked, Failure> {
+    pub(super) fn look(&self, object: &Object, uid: &str, folder: &str, entries: bool) -> Result<Looked, Failure> {
         let large = std::fs::metadata(&object.path).is_ok_and(|file| file.len() > LARGE);
         let _turn = large.then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
         let (mut model, open) = model_of(object, self.resolver)?;
@@ -76,7 +80,7 @@ impl Reader<'_> {
             }),
         };
         let Some((mut body, place, mut locked, held)) = found else {
-            return Ok(Looked { change: Change::create(), held: None, open });
+            return Ok(Looked { change: Change::create(), held: None, entries: None, open });
         };
         let normal = if model.resource.is_some() { normal_v2 } else { normal };
         normal(&mut body);
@@ -100,7 +104,9 @@ impl Reader<'_> {
             Some(reason) => change.locked(reason),
             None => change,
         };
-        Ok(Looked { change, held: Some(held), open })
+        let path = permission::of_dashboard(uid);
+        let entries = entries.then(|| permission::own(self.client, &path)).transpose()?;
+        Ok(Looked { change, held: Some(held), entries, open })
     }
 
     fn resource(&self, version: &str, uid: &str) -> Result<Option<(Value, String, Option<String>, Held)>, Failure> {
