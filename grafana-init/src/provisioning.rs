@@ -29,6 +29,9 @@ pub(crate) fn foreign() -> Foreign {
 /// Kinds of other things that Grafana reads from its folder.
 const LEFT: [&str; 5] = ["access-control", "apps", "notifiers", "plugins", "sample"];
 
+/// What a provider says of Grafana's own reading of files and of people at its UI, which no API can say.
+const UI: [&str; 4] = ["allowUiUpdates", "disableDeletion", "editable", "updateIntervalSeconds"];
+
 fn folder(files: &[File], sink: &mut Sink<'_, '_>) {
     let mut reader = Reader { sink, folders: BTreeSet::new(), root: None };
     reader.root = files.iter().find_map(|file| {
@@ -232,8 +235,17 @@ impl Reader<'_, '_, '_> {
     }
 
     fn provider(&mut self, place: &Place, provider: &Value) {
+        let ours = ["name", "type", "orgId", "org_id", "folder", "folderUid", "options"];
+        self.sink.only(place, provider, &[&ours[..], &UI].concat());
+        for field in UI.iter().filter(|field| provider.get(**field).is_some()) {
+            let reason = format!("provisioning: {field} is for Grafana's own files");
+            self.sink.leave_out(reason, text(provider, "name"));
+        }
         let kind = provider["type"].as_str().unwrap_or("file");
         let options = &provider["options"];
+        if options.is_object() {
+            self.sink.only(&place.below("options"), options, &["path", "folder", "foldersFromFilesStructure"]);
+        }
         let Some(path) = options["path"].as_str().or(options["folder"].as_str()).filter(|_| kind == "file") else {
             return self.sink.problem(place.problem("a provider of type file needs options.path"));
         };

@@ -226,13 +226,22 @@ pub(crate) fn must(client: &Client, path: &str) -> Result<Value, Failure> {
 const PAGE: usize = 1000;
 /// Pages of one list that are read at most: a proxy that answers each with the same full one would go on for ever.
 const PAGES: usize = 200;
+/// All pages of a list together; parsed, they take several times as much.
+const PAGES_LIMIT: usize = 12 << 20;
 
 /// Reads every page of a list. `path` has a query already; `size` is what the list calls the length of a page, `rows` points at
 /// the rows of an answer.
 pub(crate) fn pages(client: &Client, path: &str, size: &str, rows: &str) -> Result<Vec<Value>, Failure> {
     let mut all: Vec<Value> = Vec::new();
+    let mut bytes = 0;
     for page in 1..=PAGES {
-        let mut answer = must(client, &format!("{path}&{size}={PAGE}&page={page}"))?;
+        let reply = client.send(&Call::get(format!("{path}&{size}={PAGE}&page={page}")).at_most(LIST_LIMIT))?;
+        bytes += reply.body.len();
+        if bytes > PAGES_LIMIT {
+            let most = PAGES_LIMIT >> 20;
+            return Err(Failure::fatal(format!("GET {path}: the list has more than the {most} MiB that are read")));
+        }
+        let mut answer = reply.json()?;
         let found = answer.pointer_mut(rows).and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
         let last = found.len() < PAGE;
         let again = !last && all.ends_with(&found);

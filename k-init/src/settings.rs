@@ -299,21 +299,19 @@ fn verify_door(
 
 fn addresses(env: &mut Env, name: &str, list: &str) -> Vec<Address> {
     let mut found = Vec::new();
-    for one in list.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+    // A password may have a comma: nothing is quoted of a list that may hold one.
+    let quotable = !list.contains('@') && !list.contains("//");
+    for (index, one) in list.split(',').map(str::trim).filter(|one| !one.is_empty()).enumerate() {
         match address(one) {
             Ok(address) => found.push(address),
-            Err(error) => env.problem(format!("{name}: {}: {error}", shown(one))),
+            Err(error) if quotable => env.problem(format!("{name}: {one}: {error}")),
+            Err(error) => env.problem(format!("{name}: entry {}: {error}", index + 1)),
         }
     }
     if found.is_empty() && !list.chars().any(|c| !c.is_whitespace() && c != ',') {
         env.problem(format!("{name} names no server"));
     }
     found
-}
-
-/// An address as it may be quoted: without what may be a password.
-fn shown(text: &str) -> &str {
-    text.rsplit_once('@').map_or(text, |(_, host)| host)
 }
 
 fn address(text: &str) -> Result<Address, String> {

@@ -46,6 +46,7 @@ fn resource(Document { place, value, .. }: &Document, secrets: &Path, sink: &mut
     if !group.is_some_and(|group| group.starts_with("kafka.strimzi.io/")) {
         return false;
     }
+    sink.only(place, value, &["apiVersion", "kind", "metadata", "spec", "status"]);
     let Some(name) = value["metadata"]["name"].as_str().map(str::to_owned) else {
         sink.problem(place.below("metadata").problem("the resource needs a name"));
         return true;
@@ -83,13 +84,25 @@ fn kafka_topic(name: String, spec: &Value, at: Place, sink: &mut Sink<'_, '_>) {
 fn kafka_user(name: &str, spec: &Value, at: &Place, secrets: &Path, sink: &mut Sink<'_, '_>) {
     sink.only(at, spec, &["authentication", "authorization", "quotas", "template"]);
     not_ours(&format!("KafkaUser/{name}"), spec, "template", sink);
+    for (field, known) in [("authentication", ["type", "password"]), ("authorization", ["type", "acls"])] {
+        if let Some(value) = spec.get(field) {
+            sink.only(&at.below(field), value, &known);
+        }
+    }
     let authentication = &spec["authentication"];
     let kafkas = match authentication["type"].as_str() {
         // Strimzi's own operator would make a password and put it into a Secret of the user's name.
         Some("scram-sha-512") => {
             let reference = &authentication["password"]["valueFrom"]["secretKeyRef"];
-            let secret = reference["name"].as_str().unwrap_or(name);
-            let key = reference["key"].as_str().unwrap_or("password");
+            let (secret, key) = match (authentication.get("password"), &reference["name"], &reference["key"]) {
+                (None, ..) => (name, "password"),
+                (_, Value::String(secret), Value::String(key)) => (secret.as_str(), key.as_str()),
+                _ => {
+                    let place = at.below("authentication").below("password");
+                    let text = "valueFrom.secretKeyRef with name and key is known, which is SECRETS_DIR/<name>/<key>";
+                    return sink.problem(place.problem(text));
+                }
+            };
             let file = secrets.join(secret).join(key);
             let body = json!({"password": format!("$__file{{{}}}", file.display()), "mechanisms": ["SCRAM-SHA-512"]});
             sink.object(Declared::new(user::KIND, name, body, at.below("authentication")));

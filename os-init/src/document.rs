@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use common::engine::change::Failure;
-use common::engine::document::{Have, Held};
+use common::engine::document::{Have, Held, matching};
 use common::files::{Object, Problem, nearest};
+use common::process::export::placeholder;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -115,6 +116,25 @@ pub(crate) fn strings(value: &Value) -> Vec<String> {
 /// Leaves out of an export what the server keeps for itself.
 pub(crate) fn exported(name: &str, body: Value, have: &Have) -> Option<(Value, Vec<String>)> {
     (!name.starts_with('.') && have.locked.is_none()).then(|| (escape(body), Vec::new()))
+}
+
+/// The same without its secrets: each is a placeholder.
+pub(crate) fn redacted(
+    kind: &str,
+    secrets: &[&str],
+    name: &str,
+    body: Value,
+    have: &Have,
+) -> Option<(Value, Vec<String>)> {
+    let (mut body, mut variables) = exported(name, body, have)?;
+    for pointer in matching(secrets, &body) {
+        if let Some(value) = body.pointer_mut(&pointer).filter(|value| value.is_string()) {
+            let variable = placeholder(kind, name, &pointer[1..]);
+            *value = format!("$__env{{{variable}}}").into();
+            variables.push(variable);
+        }
+    }
+    Some((body, variables))
 }
 
 /// A body as a file has to hold it: what looks like a placeholder is written with its `$` doubled.

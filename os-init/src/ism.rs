@@ -110,6 +110,20 @@ const SCRIPTS: [&str; 3] = [
     "/states/*/actions/*/shrink/target_index_name_template",
 ];
 
+/// Where a webhook's secrets stand: in its URL, path and query as well as in its headers.
+pub(crate) const SECRETS: [&str; 10] = [
+    "/policy/error_notification/destination/*/url",
+    "/policy/error_notification/destination/custom_webhook/path",
+    "/policy/error_notification/destination/custom_webhook/password",
+    "/policy/error_notification/destination/custom_webhook/header_params/*",
+    "/policy/error_notification/destination/custom_webhook/query_params/*",
+    "/policy/states/*/actions/*/notification/destination/*/url",
+    "/policy/states/*/actions/*/notification/destination/custom_webhook/path",
+    "/policy/states/*/actions/*/notification/destination/custom_webhook/password",
+    "/policy/states/*/actions/*/notification/destination/custom_webhook/header_params/*",
+    "/policy/states/*/actions/*/notification/destination/custom_webhook/query_params/*",
+];
+
 /// What the server shows though nobody said it; retry since 1.3, `copy_alias` since 2.9, `switch_aliases` since 2.12, the rest of
 /// `convert_index_to_remote` since 3.1, `prevent_empty_rollover` since 3.4. Dropped on both sides, the table serves all of them.
 fn defaults() -> Vec<(&'static str, Value)> {

@@ -11,7 +11,7 @@ use common::files::{KindSpec, Layout, Set};
 
 use crate::attachment::{self, Attachments};
 use crate::cluster::Cluster;
-use crate::document::{exported, unwrap_listed, unwrap_named};
+use crate::document::{exported, redacted, unwrap_listed, unwrap_named};
 use crate::user::{self, Users};
 use crate::{alias, data_stream, index, ism, job, pipeline, script, security, settings, snapshot, template};
 
@@ -45,6 +45,8 @@ const fn named(kind: &'static str) -> KindSpec {
     KindSpec::new(kind, Layout::Objects).unwrapping(unwrap_named)
 }
 
+const REPOSITORY_SECRETS: [&str; 3] = ["/settings/access_key", "/settings/secret_key", "/settings/session_token"];
+
 /// The endpoints. Attachments are no documents and have no row.
 static ROWS: [Row<Cluster>; 19] = [
     Row {
@@ -59,9 +61,9 @@ static ROWS: [Row<Cluster>; 19] = [
         normal: snapshot::normal_repository,
         judge: Some(snapshot::judge_repository),
         // They belong into the node's keystore; some nodes still take them here.
-        secrets: &["/settings/access_key", "/settings/secret_key", "/settings/session_token"],
+        secrets: &REPOSITORY_SECRETS,
         check: snapshot::check_repository,
-        export: exported,
+        export: |name, body, have| redacted("snapshot_repositories", &REPOSITORY_SECRETS, name, body, have),
         ..Row::stepped("snapshot_repositories", snapshot::read_repositories, |making| {
             Ok(snapshot::step_repository(making))
         })
@@ -112,9 +114,10 @@ static ROWS: [Row<Cluster>; 19] = [
     },
     Row {
         normal: ism::normal,
+        secrets: &ism::SECRETS,
         check: ism::check,
         preflight: ism::preflight,
-        export: exported,
+        export: |name, body, have| redacted("ism_policies", &ism::SECRETS, name, body, have),
         ..Row::stepped("ism_policies", ism::read, |making| Ok(ism::step(making)))
     },
     Row {

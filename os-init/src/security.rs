@@ -225,6 +225,13 @@ pub(crate) fn check_action_group(object: &Object, body: &Value, _: &Set) -> Vec<
 }
 
 pub(crate) fn check_role(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
+    // Elasticsearch's own fields of a role.
+    if let Some(theirs) = ["cluster", "indices", "applications", "run_as"].iter().find(|key| body.get(**key).is_some())
+    {
+        let text = "this is a role of Elasticsearch: write cluster_permissions for cluster, and index_permissions \
+                    ([{\"index_patterns\": […], \"allowed_actions\": […]}]) for indices; applications and run_as have no counterpart";
+        return vec![object.located(&format!("/{theirs}"), text)];
+    }
     check_shape(object, body, &ROLE)
 }
 

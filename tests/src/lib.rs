@@ -8,6 +8,7 @@
 //! * [`loki`] stands in for a Loki.
 //! * [`engine`] runs a container engine, images and Compose projects.
 //! * [`fixture`] is what several cases start from, [`fixture_set`] a large set of OpenSearch's objects, [`many`] any number of objects of a kind; [`schema`] checks a document against a JSON Schema.
+//! * [`table`] is what `./test faults` prints, [`dressed`] what becomes of a secret that is said back.
 //! * [`scripted_http`] and [`scripted_kafka`] are servers that say exactly what a case wants.
 
 #![expect(
@@ -17,6 +18,7 @@
 #![expect(clippy::must_use_candidate, reason = "cases call these for their questions; an unused answer harms nobody")]
 
 pub mod authority;
+pub mod dressed;
 pub mod engine;
 pub mod fixture;
 pub mod fixture_set;
@@ -37,6 +39,7 @@ pub mod scripted_http;
 pub mod scripted_kafka;
 pub mod servers;
 pub mod simulation;
+pub mod table;
 mod wait;
 
 pub use left_out::left_out;

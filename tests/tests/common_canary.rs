@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kit::authority::Authority;
-use kit::fixture::{cluster, grafana, grafana_init, os_init};
+use kit::dressed::{dressed, shapes};
+use kit::fixture::{cluster, cluster_saying, grafana, grafana_init, os_init};
 use kit::grafana::{Effect, Fault};
 use kit::loki::Loki;
 use kit::sandbox::{Run, Sandbox, sung};
@@ -333,6 +334,56 @@ fn users_and_repositories_of_opensearch() {
     }
 }
 
+/// What a cluster shows of keys and of webhooks: masked in a plan, a placeholder in an export.
+#[test]
+fn keys_and_webhooks_that_opensearch_shows() {
+    let (loki, gateway) = (Loki::new(), echo(202));
+    let repository = |key: &str| json!({"type": "s3", "settings": {"bucket": "b", "access_key": format!("{CANARY}-{key}"), "secret_key": format!("{CANARY}-{key}-s"), "session_token": format!("{CANARY}-{key}-t")}});
+    let policy = |key: &str| {
+        let webhook = json!({"custom_webhook": {"host": "h", "path": format!("/{CANARY}-{key}"), "query_params": {"k": format!("{CANARY}-{key}-q")}, "header_params": {"Authorization": format!("{CANARY}-{key}-h")}, "password": format!("{CANARY}-{key}-p")}});
+        json!({"policy": {"description": "d", "default_state": "s", "error_notification": {"destination": {"slack": {"url": format!("https://h/{CANARY}-{key}-u")}}, "message_template": {"source": "m"}},
+            "states": [{"name": "s", "actions": [{"notification": {"destination": webhook, "message_template": {"source": "m"}}}], "transitions": []}]}})
+    };
+    let (shown, held) = (repository("held"), policy("held"));
+    let server = ScriptedHttp::new(move |request, _| match (request.method.as_str(), request.path()) {
+        ("GET", "/") => Answer::json(
+            200,
+            &json!({"cluster_uuid": "c", "version": {"number": "3.4.0", "distribution": "opensearch"}}),
+        ),
+        ("GET", "/_cluster/health") => Answer::json(
+            200,
+            &json!({"status": "green", "number_of_data_nodes": 1, "discovered_cluster_manager": true}),
+        ),
+        ("GET", "/_snapshot" | "/_snapshot/_all") => Answer::json(200, &json!({"s3": shown})),
+        ("GET", path) if path.starts_with("/_plugins/_ism/policies") => {
+            let mut row = json!({"_id": "p", "_seq_no": 1, "_primary_term": 1});
+            row["policy"] = held["policy"].clone();
+            Answer::json(200, &json!({"policies": [row], "total_policies": 1}))
+        }
+        _ => Answer::json(200, &json!({})),
+    });
+    let files = [("snapshot_repositories/s3.json", repository("mine")), ("ism_policies/p.json", policy("mine"))];
+    let sandbox = loud(os_init(&server.url()).config(&files), &loki, &gateway, "text").env("WAIT_TIMEOUT", "10s");
+    sandbox.remove("component_templates/shards.json");
+    let run = sandbox.run(&["plan"]);
+    run.expect_code(2);
+    for path in
+        ["/settings/access_key", "/custom_webhook/header_params/Authorization", "/slack/url", "/custom_webhook/path"]
+    {
+        assert!(run.stdout.contains(path), "{path}\n{run}");
+    }
+    all_silent(&sandbox, &run, &loki, &gateway);
+    let run = sandbox.run(&["export", "out/files", "--kind", "snapshot_repositories", "--kind", "ism_policies"]);
+    run.expect_code(0);
+    all_silent(&sandbox, &run, &loki, &gateway);
+    for variable in [
+        "SNAPSHOT_REPOSITORIES_S3_SETTINGS_ACCESS_KEY",
+        "ISM_POLICIES_P_POLICY_ERROR_NOTIFICATION_DESTINATION_SLACK_URL",
+    ] {
+        assert!(run.stdout.contains(variable), "{run}");
+    }
+}
+
 #[test]
 fn programs_of_kafka_too() {
     let (loki, gateway) = (Loki::new(), echo(202));
@@ -368,67 +419,13 @@ fn the_search_finds_a_canary() {
     silent_run(&os_init(&server.url()).run(&["plan"]));
 }
 
-/// What a server or a proxy may make of the secret that it was sent.
-fn dressed(secret: &str) -> Vec<(&'static str, String)> {
-    use base64::Engine;
-    let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
-    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let percent: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let ascii: String = secret.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
-    let html: String = secret.chars().map(|c| format!("&#{};", u32::from(c))).collect();
-    let (half, rest) = secret.split_at(secret.len() / 2);
-    vec![
-        ("as it is", secret.to_owned()),
-        ("base64", base64(secret)),
-        ("base64 of more", base64(&format!("a:{secret}:b"))),
-        ("base64url", base64(secret).replace('+', "-").replace('/', "_")),
-        ("base64 in lines", base64(secret).replace('a', "a\n")),
-        ("hex", hex.clone()),
-        ("HEX", hex.to_uppercase()),
-        ("percent", percent.clone()),
-        ("percent of percent", percent.replace('%', "%25")),
-        ("JSON, ASCII", ascii.clone()),
-        ("JSON in JSON", ascii.replace('\\', "\\\\")),
-        ("HTML", html.clone()),
-        ("HTML of HTML", html.replace('&', "&amp;")),
-        ("capitals", secret.to_uppercase()),
-        ("wrapped", format!("{half}\r\n    {rest}")),
-        ("a half", half.to_owned()),
-        ("the other half", rest.to_owned()),
-        ("at the 300th byte", format!("{}{secret}", ".".repeat(288))),
-        ("at the 1000th byte", format!("{}{secret}", ".".repeat(988))),
-    ]
-}
-
-/// A cluster that is ready, unless it asks for other credentials, and answers everything else with that.
-fn cluster_saying(status: u16, content_type: &str, body: &str) -> ScriptedHttp {
-    let (content_type, body) = (content_type.to_owned(), body.to_owned());
-    ScriptedHttp::new(move |request, _| match (request.method.as_str(), request.path()) {
-        ("GET", "/") if status != 401 => Answer::json(
-            200,
-            &json!({"cluster_uuid": "c", "version": {"number": "3.4.0", "distribution": "opensearch"}}),
-        ),
-        ("GET", "/_cluster/health") if status != 401 => Answer::json(
-            200,
-            &json!({"status": "green", "number_of_data_nodes": 1, "discovered_cluster_manager": true}),
-        ),
-        _ => Answer::Say(Response::new(status, &content_type, body.clone())),
-    })
-}
-
 /// Every form, in a JSON error, in JSON that is none, in plain text and on a page, while waiting and while working.
 #[test]
 fn a_secret_comes_back_in_other_clothes() {
     let secret = format!("{CANARY}-{CANARY}");
     let (secret, tried) = (secret.as_str(), AtomicUsize::new(0));
     let check = |dress: &str, echo: &str| {
-        let error = json!({"error": {"reason": echo}, "message": echo, "status": 400}).to_string();
-        for (shape, content_type, body) in [
-            ("an error", "application/json", error),
-            ("JSON", "application/json", json!({"sent": echo}).to_string()),
-            ("text", "text/plain", echo.to_owned()),
-            ("a page", "text/html", format!("<html><body>{echo}</body></html>")),
-        ] {
+        for (shape, content_type, body) in shapes(echo) {
             for status in [400, 401, 200] {
                 let server = cluster_saying(status, content_type, &body);
                 let sandbox = os_init(&server.url())

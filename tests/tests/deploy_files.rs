@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::files::Syntax;
 use kit::engine::{repository, say};
 use kit::sandbox::Sandbox;
-use serde_json::Value;
 
 const PROGRAMS: [&str; 3] = ["os-init", "k-init", "grafana-init"];
 
@@ -47,14 +47,26 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn objects(kind: &str) -> usize {
-    let json = |path: &PathBuf| path.extension().is_some_and(|it| it == "json") && !path.ends_with("_folder.json");
+    let whole = |path: &PathBuf| Syntax::of(path).is_some() && !path.ends_with("_folder.json");
     let folder = reference(kind);
-    let single = if folder.is_dir() { files(&folder).iter().filter(|path| json(path)).count() } else { 0 };
-    let map = fs::read(reference(&format!("{kind}.json"))).ok().map(|text| {
-        let map: Value = serde_json::from_slice(&text).expect("the reference set is JSON");
-        map.as_object().map_or(0, |map| map.keys().filter(|key| *key != "$schema").count())
+    let single = if folder.is_dir() { files(&folder).iter().filter(|path| whole(path)).count() } else { 0 };
+    let maps = ["json", "yaml"].iter().filter_map(|ending| {
+        let path = reference(&format!("{kind}.{ending}"));
+        let text = fs::read_to_string(&path).ok()?;
+        let values = Syntax::of(&path)?.values(&text).expect("the reference set can be read");
+        values[0].as_object().map(|map| map.keys().filter(|key| *key != "$schema").count())
     });
-    single + map.unwrap_or(0)
+    single + maps.sum::<usize>()
+}
+
+#[test]
+fn the_reference_set_shows_both_languages() {
+    for program in PROGRAMS {
+        for syntax in [Syntax::Json, Syntax::Yaml] {
+            let shown = files(&reference(program)).iter().any(|path| Syntax::of(path) == Some(syntax));
+            assert!(shown, "{program} has no file in {syntax:?}");
+        }
+    }
 }
 
 #[test]

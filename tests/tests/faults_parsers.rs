@@ -106,6 +106,7 @@ fn cases(what: &str, seeds: &[&str], check: impl Fn(&str) -> bool) {
         tried += 1;
     }
     drop(writeln!(std::io::stdout(), "{what:<14} {tried:>9} cases, {taken:>8} read, slowest {slowest:?}"));
+    kit::table::say(&format!("damaged texts: {what}"), &format!("{tried} of {tried}"), "no panic, read alike twice");
     assert!(taken > 0 && taken < tried, "{what}: {taken} of {tried} were read: the damage is too much or too little");
 }
 

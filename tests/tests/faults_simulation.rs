@@ -4,10 +4,22 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use kit::simulation::{Mutant, lives};
+use kit::simulation::{MUTANTS, Mutant, lives};
+use kit::table::Row;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+/// Each rule of the runner that is broken on purpose, and after how many lives that is seen.
+#[test]
+fn broken_rules_are_found_within_a_thousand_lives() {
+    let mut row = Row::new("rules broken on purpose");
+    for mutant in MUTANTS {
+        let (tally, result) = lives(0, 1000, mutant, || true);
+        row.count(result.is_ok().then(|| format!("{mutant:?} is not seen in {} lives", tally.lives)));
+    }
+    row.end("seen within 1,000 lives");
 }
 
 /// Past the capture of passing cases: the table is what one looks for.
@@ -25,5 +37,7 @@ fn twenty_thousand_lives_hold_what_is_promised() {
     tally.ended.iter().for_each(|(end, count)| say(&format!("  runs that ended {end:<12} {count:>8}")));
     tally.faults.iter().for_each(|(fault, count)| say(&format!("  {fault:<27} {count:>8}")));
     say(&format!("  wrong: {}", u8::from(result.is_err())));
+    let held = tally.lives - u64::from(result.is_err());
+    kit::table::say("simulated lives", &format!("{held} of {}", tally.lives), "exit 0 only if the server matches");
     assert_eq!(result, Ok(()));
 }

@@ -1,6 +1,6 @@
 //! Grafana's own provisioning folder as it is, on every version of the stand-in, and with `GRAFANA_URL` on a live Grafana.
 
-use kit::grafana::Target;
+use kit::grafana::{Options, Profile, Target};
 use serde_json::json;
 
 const SOURCES: &str = r#"
@@ -111,4 +111,30 @@ fn lists_are_taken_inside_the_kinds() {
         assert_eq!(target.read("/api/datasources/uid/b")["url"], json!("http://$b"), "{}", target.name);
         target.settled(&sandbox);
     });
+}
+
+/// `orgId` other than 1 is the organization of that number, which has to be there.
+#[test]
+fn entries_of_another_organization_go_there() {
+    for profile in Profile::ALL {
+        let target = Target::standin(profile, Options::default());
+        let sandbox = target.sandbox();
+        let source = |org: u64, url: &str| {
+            format!(
+                "apiVersion: 1\ndatasources: [{{name: A, uid: a, type: loki, access: proxy, orgId: {org}, url: '{url}'}}]\n"
+            )
+        };
+        sandbox.write("provisioning/datasources/one.yaml", source(1, "http://one"));
+        sandbox.write("provisioning/datasources/two.yaml", source(2, "http://two"));
+        let run = sandbox.run(&[]);
+        run.expect_code(1).expect_stderr("organization");
+        assert_eq!(run.count("writes"), 0, "{run}");
+        let made = target.write("POST", "/api/orgs", &json!({"name": "Second"}));
+        assert_eq!(made["orgId"], json!(2), "{made}");
+        target.apply(&sandbox);
+        assert_eq!(target.read("/api/datasources/uid/a")["url"], json!("http://one"), "{}", target.name);
+        let (status, two) = target.server().request(2, "GET", "/api/datasources/uid/a", &json!(null));
+        assert_eq!((status, &two["url"]), (200, &json!("http://two")), "{}", target.name);
+        target.settled(&sandbox);
+    }
 }

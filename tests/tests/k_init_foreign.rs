@@ -1,7 +1,9 @@
 //! What people already have, given to k-init as it is: Strimzi's resources, and topics in one variable.
 
+use std::time::Duration;
+
 use kit::sandbox::Sandbox;
-use kit::servers::kafka::{Kafka, Version};
+use kit::servers::kafka::{Connect, Kafka, Version};
 use serde_json::json;
 
 const RESOURCES: &str = "apiVersion: kafka.strimzi.io/v1beta2
@@ -99,4 +101,32 @@ fn topics_may_stand_in_one_variable_without_any_folder() {
     let twice =
         Sandbox::new("k-init").env("KAFKA_CREATE_TOPICS", "twice:1").config(&[("topics/twice.json", json!({}))]);
     twice.run(&["validate"]).expect_code(1).expect_stderr("KAFKA_CREATE_TOPICS").expect_stderr("topics/twice.json");
+}
+
+/// A `KafkaConnector` is the connector that our own kind would make of the same words.
+#[test]
+fn a_connector_of_strimzi_is_one_of_ours() {
+    let kafka = Kafka::of(Version::V4_3).start();
+    let connect = Connect::beside(&kafka);
+    let lines = connect.folder().join("lines.txt");
+    std::fs::write(&lines, "one\n").expect("the folder can be written");
+    let file = lines.display();
+    let sandbox = Sandbox::new("k-init")
+        .env("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap())
+        .env("KAFKA_CONNECT_URL", connect.url())
+        .env("APPLY_TIMEOUT", "120s")
+        .deadline(Duration::from_mins(3))
+        .config(&[("topics/lines.json", json!({"partitions": 1}))]);
+    let resource = format!(
+        "apiVersion: kafka.strimzi.io/v1beta2\nkind: KafkaConnector\nmetadata: {{name: lines, labels: {{strimzi.io/cluster: c}}}}\nspec:\n  \
+         class: FileStreamSource\n  tasksMax: 1\n  autoRestart: {{enabled: true}}\n  pause: true\n  config: {{file: {file}, topic: lines}}\n"
+    );
+    sandbox.write("strimzi/lines.yaml", resource);
+    sandbox.run(&[]).expect_code(0).expect_stderr("KafkaConnector/lines autoRestart");
+    assert_eq!(connect.get("/connectors/lines/status").expect("it is there")["connector"]["state"], "PAUSED");
+    sandbox.remove("strimzi/lines.yaml");
+    let config =
+        json!({"connector.class": "FileStreamSource", "tasks.max": 1, "file": file.to_string(), "topic": "lines"});
+    sandbox.write("connectors/lines.json", json!({"config": config, "state": "paused"}).to_string());
+    sandbox.run(&["plan"]).expect_code(0);
 }

@@ -267,3 +267,17 @@ fn set_up_fetches_what_the_cases_start() {
             .collect::<Vec<_>>(),
     );
 }
+
+/// Each case that SECURITY.md names beside a promise is there, by its own name or as a whole file.
+#[test]
+fn what_security_promises_has_its_case() {
+    let sources: String = sources().into_iter().map(|(_, text)| text).collect();
+    let text = read(&root().join("SECURITY.md"));
+    let name = |word: &&str| word.contains('_') && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let named: Vec<&str> = text.split('`').skip(1).step_by(2).filter(name).collect();
+    assert!(named.len() > 20, "SECURITY.md names {named:?}");
+    let there = |name: &&&str| {
+        sources.contains(&format!("fn {name}()")) || root().join(format!("tests/tests/{name}.rs")).is_file()
+    };
+    none(&named.iter().filter(|name| !there(name)).map(|name| format!("there is no case {name}")).collect::<Vec<_>>());
+}

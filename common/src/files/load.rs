@@ -11,7 +11,6 @@ use super::foreign::{Declared, Document, File, Foreign, Place, Sink};
 use super::interpolate::{self, Resolver};
 use super::name::decode;
 use super::object::{Body, Part};
-use super::read::MARK;
 use super::syntax::{Syntax, Unreadable};
 use super::{KEEP_LIMIT, KindSpec, Layout, Missing, OBJECT_LIMIT, Object, Problem, Set, drop_schema, nearest};
 use crate::engine::change::ObjectId;
@@ -67,8 +66,8 @@ struct Found<'f> {
 enum Content<'c> {
     /// JSON text that begins at this offset of its file.
     Json(u64, &'c str),
-    /// A whole file of YAML, its text and value.
-    Yaml(&'c str, Value),
+    /// A whole file that was read already: where its text begins, its language, its text and the value of one of its documents.
+    Parsed(u64, Syntax, &'c str, Value),
     /// A part of something that stays in memory.
     Value(Value),
 }
@@ -237,28 +236,20 @@ impl Loader<'_> {
     fn whole(&mut self, path: &Path, spec: KindSpec, org: Option<&Arc<str>>, parts: &[String]) {
         let found = Found { spec, org, parts: parts.to_vec(), place: self.place(path) };
         let syntax = Syntax::of(path).unwrap_or(Syntax::Json);
-        if self.reader(spec.name).is_some() && org.is_none() {
-            let documents = self.documents(path, Some(spec.name));
-            let rest = self.not_foreign(documents);
-            if let Some(document) = self.only_one(rest) {
-                let content = Content::Value(document.value);
-                self.object(Found { place: document.place, ..found }, content);
+        let foreign = self.reader(spec.name).is_some() && org.is_none();
+        if syntax == Syntax::Json && !foreign {
+            if let Some((start, text)) = self.json(path, OBJECT_LIMIT) {
+                self.object(found, Content::Json(start, &text));
             }
             return;
         }
-        match syntax {
-            Syntax::Json => {
-                if let Some((start, text)) = self.json(path, OBJECT_LIMIT) {
-                    self.object(found, Content::Json(start, &text));
-                }
-            }
-            Syntax::Yaml => {
-                let Some(text) = self.text(path, OBJECT_LIMIT) else { return };
-                let documents = self.documents_of(path, syntax, &text, Some(spec.name));
-                if let Some(document) = self.only_one(documents) {
-                    self.object(Found { place: document.place, ..found }, Content::Yaml(&text, document.value));
-                }
-            }
+        let Some(text) = self.text(path, OBJECT_LIMIT) else { return };
+        let start = self.walk.start();
+        let documents = self.documents_of(path, syntax, &text, Some(spec.name));
+        let rest = if foreign { self.not_foreign(documents) } else { documents };
+        if let Some(document) = self.only_one(rest) {
+            let content = Content::Parsed(start, syntax, &text, document.value);
+            self.object(Found { place: document.place, ..found }, content);
         }
     }
 
@@ -295,7 +286,7 @@ impl Loader<'_> {
     fn lines(&mut self, path: &Path, spec: KindSpec, org: Option<&Arc<str>>, parts: &[String]) {
         if let Some(text) = self.text(path, OBJECT_LIMIT) {
             let found = Found { spec, org, parts: parts.to_vec(), place: self.place(path) };
-            let start = if self.walk.marked { MARK.len_utf8() as u64 } else { 0 };
+            let start = self.walk.start();
             self.add(found, Vec::new(), Vec::new(), Body::OnDisk(Part::new(start, &text, None)));
         }
     }
@@ -316,10 +307,7 @@ impl Loader<'_> {
                 Ok(value) => (value, Some((start, text, Syntax::Json))),
                 Err(Unreadable { message, .. }) => return self.problems.push(place.problem(message)),
             },
-            Content::Yaml(text, value) => {
-                let start = if self.walk.marked { MARK.len_utf8() as u64 } else { 0 };
-                (value, Some((start, text, Syntax::Yaml)))
-            }
+            Content::Parsed(start, syntax, text, value) => (value, Some((start, text, syntax))),
             Content::Value(value) => (value, None),
         };
         if let Some(what) = resource(&value).filter(|_| spec.layout != Layout::Tree) {
@@ -345,7 +333,12 @@ impl Loader<'_> {
             Some((start, text, syntax)) if text.len() > KEEP_LIMIT => {
                 Body::OnDisk(Part::new(start, text, Some(syntax)))
             }
-            _ => Body::Text(value.to_string().into()),
+            Some(_) => Body::Text(value.to_string().into()),
+            None => {
+                let text = value.to_string();
+                self.walk.keep(text.len(), &found.place.file);
+                Body::Text(text.into())
+            }
         };
         self.add(found, replaced.masked, replaced.whole, body);
     }
@@ -401,7 +394,7 @@ impl Loader<'_> {
         *found.expect("a service declares objects of its own kinds")
     }
 
-    fn folder_for_file(&mut self, path: &Path) {
+    pub(super) fn folder_for_file(&mut self, path: &Path) {
         let text = "is a folder where a file is wanted: is the mount's source there? \
                     (a container engine makes an empty folder in the place of a missing file)";
         self.problem(path, text);
@@ -431,7 +424,7 @@ impl Loader<'_> {
 }
 
 /// Endings that hold data, in this project or in others: a file of such a name is never passed over in silence.
-fn is_data(ending: &str) -> bool {
+pub(super) fn is_data(ending: &str) -> bool {
     matches!(ending, "json" | "yaml" | "yml" | "jsonl" | "jsonc" | "json5" | "toml")
 }
 

@@ -164,6 +164,10 @@ fn toggled(scope: &Scope) -> Result<bool, Failure> {
     Ok(!ignored && !children(scope.client(), "")?.is_empty())
 }
 
+/// Far deeper than Grafana allows, and far more than anybody has.
+const DEPTH_LIMIT: usize = 32;
+const FOLDERS_LIMIT: usize = 20_000;
+
 /// Every folder of the server by uid: the directories that lead to it, each with its name on disk and its title.
 pub(crate) fn paths(scope: &Scope) -> Result<BTreeMap<String, Vec<(String, String)>>, Failure> {
     let mut all = BTreeMap::new();
@@ -179,6 +183,11 @@ pub(crate) fn paths(scope: &Scope) -> Result<BTreeMap<String, Vec<(String, Strin
             }
             let mut path = above.clone();
             path.push((name, title));
+            if path.len() > DEPTH_LIMIT || all.len() == FOLDERS_LIMIT {
+                return Err(Failure::fatal(format!(
+                    "the folders have no end: more than {FOLDERS_LIMIT} of them, or more than {DEPTH_LIMIT} one in another"
+                )));
+            }
             if deep {
                 open.push((uid.clone(), path.clone()));
             }

@@ -26,12 +26,43 @@ pub(crate) fn measure(table: &mut Table, scale: Scale) {
     for many in ALL {
         curve(table, many, "validate", sizes_of(many, sizes), |size| many.sandbox(size).deadline(PATIENCE * 8));
     }
+    languages(table, sizes.last().copied().unwrap_or_default());
     let servers = Servers::start();
     for many in ALL {
         curve(table, many, "plan", sizes_of(many, sizes), |size| servers.of(many.sandbox(size)));
     }
     whole_runs(table, &servers, sizes);
     judge(table);
+}
+
+/// The same set as one map in each language. YAML may cost three times as much as JSON, and 64 MiB.
+fn languages(table: &mut Table, size: usize) {
+    let best = |file: &str, text: String| {
+        let sandbox = patient(Sandbox::new("k-init"));
+        sandbox.write(file, text);
+        let runs = (0..3).map(|_| sandbox.run(&["validate"]));
+        let best = runs.min_by_key(|run| run.cpu).expect("three runs were made");
+        best.expect_code(0);
+        best
+    };
+    let topic = |n: usize| {
+        format!(
+            "\"topic-{n}\": {{\n  \"partitions\": 3,\n  \"config\": {{\n    \"retention.ms\": {n},\n    \"cleanup.policy\": \"compact\"\n  }}\n}}"
+        )
+    };
+    let json = best("topics.json", format!("{{{}}}", (0..size).map(topic).collect::<Vec<_>>().join(",\n")));
+    let topic =
+        |n| format!("topic-{n}:\n  partitions: 3\n  config:\n    retention.ms: {n}\n    cleanup.policy: compact\n");
+    let yaml = best("topics.yaml", (0..size).map(topic).collect());
+    let (times, most) = (yaml.cpu.as_secs_f64() / json.cpu.as_secs_f64(), mebibytes(yaml.peak_rss));
+    let line = format!(
+        "validate of {size} topics in one file: JSON {:.0?} and {:.1} MiB; YAML {:.0?} and {most:.1} MiB, {times:.1} times as long (bound 3, 64 MiB)",
+        json.cpu,
+        mebibytes(json.peak_rss),
+        yaml.cpu,
+    );
+    say(&line);
+    table.note(line);
 }
 
 /// Large bodies in a number that their size allows.

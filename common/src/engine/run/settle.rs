@@ -159,6 +159,7 @@ mod tests {
         check(&create, &taken, &Ok(Change::create()), true, "failed the name is taken");
         check(&create, &taken, &Ok(left("/v", Shown::text("b"))), false, "again");
         check(&create, &taken, &unreadable, false, "lagging");
+        check(&create, &lost, &unreadable, false, "lagging");
         check(&create, &refused, &unreadable, false, "failed not like this");
         check(&create, &Ok(()), &Err(Failure::rejected("no")), false, "failed cannot read it back: no");
     }
@@ -179,6 +180,10 @@ mod tests {
         let drifted = Ok(Change::update(vec![fixed.clone()]));
         let before = Change::update(vec![fixed, difference("/v", Shown::text("b"))]);
         check(&before, &Ok(()), &drifted, false, "settled");
+        let other =
+            Ok(Change::update(vec![Difference { fixable: false, ..difference("/replicas", Shown::text("2")) }]));
+        let said = "failed the server did not keep /replicas: \"a\" -> \"2\" (cannot be changed in place)";
+        check(&before, &Ok(()), &other, true, said);
         check(
             &Change::create(),
             &Ok(()),

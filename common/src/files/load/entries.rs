@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use super::super::foreign::File;
 use super::super::read::{MARK, cannot_read, read_bytes};
 use super::super::{OBJECT_LIMIT, Problem};
-use super::Loader;
+use super::{Loader, is_data};
 
 const DEPTH_LIMIT: usize = 32;
 const ENTRIES_LIMIT: usize = 50_000;
 const BYTES_LIMIT: u64 = 1 << 30;
+/// Of what cannot be read again by itself when it is sent.
+const KEPT_LIMIT: usize = 64 << 20;
 
 /// One file or folder.
 pub(super) struct Entry {
@@ -36,16 +38,35 @@ pub(super) struct Walk {
     above: Vec<(u64, u64)>,
     entries: usize,
     bytes: u64,
+    kept: usize,
     /// Why the walk ended before its end.
     pub(super) full: Option<Problem>,
     /// Whether the text that was read last began with a byte order mark.
-    pub(super) marked: bool,
+    marked: bool,
 }
 
 impl Walk {
     /// Goes up again from the folder whose entries were asked for.
     pub(super) fn leave(&mut self) {
         self.above.pop();
+    }
+
+    /// Where in its file the text begins that was read last.
+    pub(super) fn start(&self) -> u64 {
+        if self.marked { MARK.len_utf8() as u64 } else { 0 }
+    }
+
+    /// Counts a body that stays in memory.
+    pub(super) fn keep(&mut self, bytes: usize, file: &str) {
+        self.kept += bytes;
+        if self.kept > KEPT_LIMIT {
+            let message = format!(
+                "objects in maps of YAML and in other tools' files stay in memory, and have more than {} MiB together: \
+                 give large ones files of their own",
+                KEPT_LIMIT >> 20
+            );
+            self.stop(Problem::of_file(file, message));
+        }
     }
 
     pub(super) fn stop(&mut self, problem: Problem) {
@@ -121,12 +142,14 @@ impl Loader<'_> {
 
     fn files_below(&mut self, folder: &Path, above: &mut Vec<String>, found: &mut Vec<File>) {
         for entry in self.entries(folder) {
-            if entry.folder {
+            let (stem, ending) = entry.split();
+            if entry.folder && is_data(&ending) {
+                self.folder_for_file(&entry.path);
+            } else if entry.folder {
                 above.push(entry.name);
                 self.files_below(&entry.path, above, found);
                 above.pop();
             } else {
-                let (stem, ending) = entry.split();
                 found.push(File { path: entry.path, folders: above.clone(), stem, ending });
             }
         }

@@ -10,8 +10,7 @@ use serde_json::value::RawValue;
 
 use super::super::foreign::{Document, Place};
 use super::super::place::Duplicate;
-use super::super::read::MARK;
-use super::super::syntax::{Syntax, Unreadable, check_json};
+use super::super::syntax::{Syntax, Unreadable, VALUES_LIMIT, check_json};
 use super::super::{KindSpec, Layout, MAP_LIMIT, OBJECT_LIMIT, Problem};
 use super::entries::YAML_LIMIT;
 use super::{Content, Found, Loader};
@@ -23,7 +22,8 @@ impl Loader<'_> {
         match spec.layout {
             Layout::Lines | Layout::Orgs => self.problem(path, format!("{} is a folder, not a file", spec.name)),
             Layout::Single => self.whole(path, spec, org, &[spec.name.to_owned()]),
-            Layout::Objects | Layout::Tree if syntax == Syntax::Yaml || self.reader(spec.name).is_some() => {
+            Layout::Objects | Layout::Tree if syntax == Syntax::Json => self.json_map(path, spec, org),
+            Layout::Objects | Layout::Tree => {
                 let documents = self.documents(path, Some(spec.name));
                 let rest = if org.is_none() { self.not_foreign(documents) } else { documents };
                 match self.only_one(rest) {
@@ -37,7 +37,6 @@ impl Loader<'_> {
                     None => {}
                 }
             }
-            Layout::Objects | Layout::Tree => self.json_map(path, spec, org),
         }
     }
 
@@ -45,6 +44,15 @@ impl Loader<'_> {
     fn json_map(&mut self, path: &Path, spec: KindSpec, org: Option<&Arc<str>>) {
         let Some((start, text)) = self.json(path, MAP_LIMIT) else { return };
         let place = self.place(path);
+        // What another tool wrote is looked at as a whole, and is no larger than one object.
+        let whole = text.len() as u64 <= OBJECT_LIMIT && text.matches(',').count() < VALUES_LIMIT;
+        if whole && org.is_none() && self.reader(spec.name).is_some() {
+            let value = serde_json::from_str(&text).unwrap_or_default();
+            let document = Document { place: place.clone(), kind: Some(spec.name), stem: spec.name.to_owned(), value };
+            if self.not_foreign(vec![document]).is_empty() {
+                return;
+            }
+        }
         if !text.trim_start().starts_with('{') {
             let value = serde_json::from_str(&text).unwrap_or_default();
             return self.no_map(&place, &value);
@@ -90,7 +98,7 @@ impl Loader<'_> {
     /// A JSON text whose syntax is good and whose keys are unique, and at which offset of the file it begins.
     pub(super) fn json(&mut self, path: &Path, limit: u64) -> Option<(u64, String)> {
         let text = self.text(path, limit)?;
-        let start = if self.walk.marked { MARK.len_utf8() as u64 } else { 0 };
+        let start = self.walk.start();
         match check_json(&text, limit == OBJECT_LIMIT) {
             Ok(duplicates) if duplicates.is_empty() => Some((start, text)),
             Ok(duplicates) => {

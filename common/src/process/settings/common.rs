@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Env, Server};
 use crate::engine::run::OnDrift;
+use crate::net::tls::client_config;
 use crate::output::Format;
 use crate::process::exit::Codes;
 
@@ -78,13 +79,23 @@ impl Common {
             exit_codes: env
                 .choice("EXIT_CODES", &[("simple", Codes::Simple), ("detailed", Codes::Detailed)])
                 .unwrap_or_default(),
-            loki: env.server("LOKI", None),
+            loki: told(env, "LOKI"),
             loki_required: loki_required(env),
             loki_tenant: env.text("LOKI_TENANT"),
-            pushgateway: env.server("PUSHGATEWAY", None),
+            pushgateway: told(env, "PUSHGATEWAY"),
             instance: env.text("INSTANCE"),
         }
     }
+}
+
+/// A server that is told of the run. Its certificates are read now: at the end, when they are used, nobody could mend them.
+fn told(env: &mut Env, prefix: &str) -> Option<Server> {
+    let server = env.server(prefix, None)?;
+    let files = server.tls.ca_file.is_some() || server.tls.cert_file.is_some();
+    if files && let Err(error) = client_config(&server.tls) {
+        env.problem(format!("{prefix}_URL: {error:#}"));
+    }
+    Some(server)
 }
 
 /// `LOKI_REQUIRED`, which asks for a push that only `LOKI_URL` makes possible.
