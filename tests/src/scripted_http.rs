@@ -48,6 +48,21 @@ impl Answer {
         Self::Say(Response::new(status, "text/html", "<!doctype html><html><body><h1>Please log in</h1></body></html>"))
     }
 
+    /// What another server answers to the same request, as JSON.
+    pub fn forwarded(url: &str, request: &Request) -> Self {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let mut call =
+            ureq::http::Request::builder().method(request.method.as_str()).uri(format!("{url}{}", request.target));
+        for (name, value) in request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+            call = call.header(name, value);
+        }
+        let call = call.body(request.body.clone()).expect("it was a request before");
+        let mut answer = ureq::Agent::new_with_config(config).run(call).expect("the other server answers");
+        let status = answer.status().as_u16();
+        let body = answer.body_mut().read_to_string().expect("the other server answers with text");
+        Self::json(status, &serde_json::from_str(&body).unwrap_or_default())
+    }
+
     /// A redirect.
     pub fn redirect(location: &str) -> Self {
         Self::Say(Response::new(302, "text/html", "").header("location", location))

@@ -1,6 +1,9 @@
 //! The table that `./test faults` prints: a line for each kind of attack, how many were tried and how many held. Cases count, nothing is judged here.
 
 use std::io::Write;
+use std::sync::Mutex;
+
+use crate::listen::lock;
 
 /// What was tried of one kind, and what did not hold.
 pub struct Row {
@@ -39,4 +42,20 @@ pub fn say(what: &str, held: &str, bound: &str) {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
         file.and_then(|mut file| file.write_all(line.as_bytes())).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
+}
+
+/// Does work for each of these on a few threads, and counts what came of it.
+pub fn each<T: Sync>(row: &mut Row, tries: &[T], work: impl Fn(&T) -> Option<String> + Sync) {
+    let (next, row) = (Mutex::new(tries.iter()), Mutex::new(row));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some(one) = lock(&next).next() else { return };
+                    let wrong = work(one);
+                    lock(&row).count(wrong);
+                }
+            });
+        }
+    });
 }

@@ -7,12 +7,11 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use kit::sandbox::{Run, Sandbox, Signal, program_path, sung};
 use kit::scripted_http::{Answer, ScriptedHttp};
-use kit::table::Row;
+use kit::table::{Row, each};
 use rustix::process::{Pid, kill_process};
 
 const MIB: u64 = 1 << 20;
@@ -34,23 +33,6 @@ fn program(name: &str, address: &str) -> Sandbox {
     };
     sandbox.write(file, body);
     sandbox
-}
-
-/// Runs work for each of these on a few threads, and counts what came of it.
-fn each<T: Sync>(row: &mut Row, tries: &[T], work: impl Fn(&T) -> Option<String> + Sync) {
-    let (next, row) = (Mutex::new(tries.iter()), Mutex::new(row));
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                loop {
-                    let one = next.lock().expect("no thread panics with it").next();
-                    let Some(one) = one else { return };
-                    let wrong = work(one);
-                    row.lock().expect("no thread panics with it").count(wrong);
-                }
-            });
-        }
-    });
 }
 
 /// What stands where a good file is wanted.
@@ -460,7 +442,7 @@ fn signaled(name: &str, moment: Moment, signal: Signal, code: i32, library: &Pat
     }
     let run = running.wait();
     let took = sent.elapsed();
-    let good = run.code() == Some(code) && took < Duration::from_millis(1000);
+    let good = run.code() == Some(code) && took < Duration::from_secs(1);
     (!good).then(|| format!("{name}, {moment:?}, {signal:?}: after {took:?}\n{run}"))
 }
 

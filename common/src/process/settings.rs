@@ -203,7 +203,7 @@ impl Env {
         if urls.is_empty() {
             self.problem(format!("{name} names no server"));
         }
-        let mut user = None;
+        let (mut user, mut broken) = (None, false);
         for (index, url) in urls.iter().enumerate() {
             let place =
                 if urls.len() == 1 { name.clone() } else { format!("{name}, URL {} of {}", index + 1, urls.len()) };
@@ -219,8 +219,13 @@ impl Env {
                     // Whatever it is, it was meant to be a URL, perhaps with a password.
                     crate::output::secret::hide(url);
                     self.problem(format!("{place}: {rule}"));
+                    broken = true;
                 }
             }
+        }
+        if broken {
+            // A comma in a password makes a host of its first half: nobody is told anything there, nor is it looked up.
+            server.urls.clear();
         }
         if let Some((user, password)) = user {
             let in_url = Login::Basic(user, Secret::new(password));
