@@ -225,7 +225,7 @@ pub(crate) fn must(client: &Client, path: &str) -> Result<Value, Failure> {
 /// Rows of one page; the least that any of the lists allows (folders).
 const PAGE: usize = 1000;
 /// Pages of one list that are read at most: a proxy that answers each with the same full one would go on for ever.
-const PAGES: usize = 200;
+const PAGES: usize = 30;
 /// All pages of a list together; parsed, they take several times as much.
 const PAGES_LIMIT: usize = 12 << 20;
 

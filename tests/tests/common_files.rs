@@ -3,20 +3,15 @@
 
 use std::fmt::Write;
 use std::os::unix::fs::symlink;
-use std::process::Command;
 use std::time::Duration;
 
+use kit::fixture::fifo;
 use kit::sandbox::{Run, Sandbox};
 
 const MIB: u64 = 1 << 20;
 
 fn sandbox(program: &str) -> Sandbox {
     Sandbox::new(program).deadline(Duration::from_secs(50))
-}
-
-fn fifo(path: &std::path::Path) {
-    std::fs::create_dir_all(path.parent().expect("below the sandbox")).expect("the sandbox can be written");
-    assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo is there").success());
 }
 
 /// The texts of the problems of a run.
