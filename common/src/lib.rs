@@ -4,5 +4,6 @@
 pub mod engine;
 pub mod files;
 pub mod net;
+pub mod ordered;
 pub mod output;
 pub mod process;

@@ -4,5 +4,6 @@ pub mod clock;
 pub mod http;
 pub mod lookup;
 pub mod retry;
+pub mod rotation;
 pub mod tls;
 pub mod wait;

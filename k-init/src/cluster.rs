@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use common::engine::change::{Class, Failure};
 use common::net::retry::{self, Counters, Deadline, pause};
+use common::net::rotation::Rotation;
 use common::output::secret::Secret;
 use kafka_protocol::messages::{DescribeClusterRequest, FetchRequest, MetadataRequest, MetadataResponse};
 
@@ -55,6 +56,19 @@ impl Link {
         }
     }
 
+    /// Takes note of the brokers that an answer names.
+    pub(crate) fn note_brokers(&self, answer: &MetadataResponse) {
+        let brokers = answer
+            .brokers
+            .iter()
+            .map(|broker| {
+                let port = u16::try_from(broker.port).unwrap_or(0);
+                Broker { id: broker.node_id.0, address: Address { host: broker.host.to_string(), port } }
+            })
+            .collect();
+        *self.brokers.lock().unwrap_or_else(PoisonError::into_inner) = brokers;
+    }
+
     /// The brokers as Metadata named them last.
     pub(crate) fn brokers(&self) -> Vec<Broker> {
         self.brokers.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -80,8 +94,7 @@ impl Link {
 /// One broker, or any of the bootstrap servers.
 pub(crate) struct Node {
     pub(crate) link: Arc<Link>,
-    addresses: Vec<Address>,
-    next: usize,
+    addresses: Rotation<Address>,
     connect: Duration,
     connection: Option<Connection>,
 }
@@ -92,28 +105,28 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(2);
 
 impl Node {
     pub(crate) fn new(link: &Arc<Link>, addresses: Vec<Address>, connect: Duration) -> Self {
-        Self { link: link.clone(), addresses, next: 0, connect, connection: None }
+        Self { link: link.clone(), addresses: Rotation::new(addresses), connect, connection: None }
     }
 
     /// Connects, if it is not connected, to the first address that answers; the trouble is the last one's.
     pub(crate) fn connect(&mut self, deadline: Deadline) -> Result<&mut Connection, Trouble> {
         if self.connection.is_none() {
             let mut trouble = None;
-            for tried in 0..self.addresses.len() {
+            for tried in 0..self.addresses.count() {
                 // An address that took all the time leaves the next one its turn in the next call.
                 if tried > 0 && deadline.passed() {
                     break;
                 }
-                let address = &self.addresses[self.next % self.addresses.len()];
+                let place = self.addresses.place();
                 let limit = deadline.at_most(self.connect);
-                match Connection::open(address, &self.link.access(), &self.link.counters, limit) {
+                match Connection::open(self.address(), &self.link.access(), &self.link.counters, limit) {
                     Ok(connection) => {
                         self.connection = Some(connection);
                         trouble = None;
                         break;
                     }
                     Err(found) => {
-                        self.next += 1;
+                        self.addresses.leave(place);
                         let worse = trouble.as_ref().is_none_or(|last: &Trouble| last.how == How::Closed);
                         if worse {
                             trouble = Some(found);
@@ -135,7 +148,7 @@ impl Node {
 
     /// Where the connection leads, while there is one.
     pub(crate) fn address(&self) -> &Address {
-        &self.addresses[self.next % self.addresses.len()]
+        self.addresses.at(self.addresses.place()).expect("settings without an address end before anything is asked")
     }
 
     pub(crate) fn connection(&self) -> Option<&Connection> {
@@ -151,7 +164,7 @@ impl Node {
         let answer = connection.call(request, run.at_most(limit));
         if answer.is_err() {
             self.connection = None;
-            self.next += 1;
+            self.addresses.leave(self.addresses.place());
         }
         answer
     }
@@ -233,23 +246,10 @@ impl Cluster {
         }
     }
 
-    /// Takes note of the brokers that an answer names.
-    pub(crate) fn note_brokers(&mut self, answer: &MetadataResponse) {
-        let brokers = answer
-            .brokers
-            .iter()
-            .map(|broker| {
-                let port = u16::try_from(broker.port).unwrap_or(0);
-                Broker { id: broker.node_id.0, address: Address { host: broker.host.to_string(), port } }
-            })
-            .collect();
-        *self.link.brokers.lock().unwrap_or_else(PoisonError::into_inner) = brokers;
-    }
-
     /// Reads the brokers anew, and who the controller is.
     pub(crate) fn refresh(&mut self) -> Result<i32, Failure> {
         let answer = self.main.read(&brokers_only())?;
-        self.note_brokers(&answer);
+        self.link.note_brokers(&answer);
         Ok(answer.controller_id.0)
     }
 

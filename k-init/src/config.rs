@@ -3,11 +3,12 @@
 //! A broker gives values back as it parsed them ("1.50" as "1.5", "delete, compact" as "delete,compact"), so they are compared by
 //! the type that it names. What is not set on the object itself (a broker's default, a cluster's) is not its setting.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::engine::change::{Difference, Failure, Shown};
 use common::files::json::step;
+use common::ordered;
 use common::output::secret::hide;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
@@ -201,7 +202,7 @@ fn same(key: &str, kind: i8, want: &str, have: &str) -> bool {
         #[expect(clippy::float_cmp, reason = "both sides are parsed from the shortest text of the same number")]
         6 => want.parse::<f64>().ok().zip(have.parse::<f64>().ok()).is_some_and(|(want, have)| want == have),
         // list
-        7 if key == "cleanup.policy" => items(want).collect::<BTreeSet<_>>() == items(have).collect::<BTreeSet<_>>(),
+        7 if key == "cleanup.policy" => ordered::set(items(want)) == ordered::set(items(have)),
         7 => items(want).eq(items(have)),
         // A broker that tells no types.
         0 => [1, 5, 6, 7].into_iter().any(|kind| same(key, kind, want, have)),
@@ -240,8 +241,8 @@ pub(crate) fn describe(node: &mut Node, resources: &[Resource]) -> Result<Vec<Re
                 .with_configuration_keys(keys)
         });
         let request = DescribeConfigsRequest::default().with_resources(asked.collect());
-        let asked_for: BTreeMap<(i8, String), &Resource> =
-            chunk.iter().map(|resource| ((resource.of as i8, resource.name.clone()), resource)).collect();
+        let asked_for =
+            ordered::map(chunk.iter().map(|resource| ((resource.of as i8, resource.name.clone()), resource)));
         let link = node.link.clone();
         let part = repeat(&link, "the settings", || {
             let answer = node.ask(&request)?;
@@ -250,19 +251,15 @@ pub(crate) fn describe(node: &mut Node, resources: &[Resource]) -> Result<Vec<Re
                 let place = (result.resource_type, result.resource_name.to_string());
                 let Some(resource) = asked_for.get(&place) else { continue };
                 let settings = match error::of(result.error_code) {
-                    None => Ok(result
-                        .configs
-                        .into_iter()
-                        .map(|config| {
-                            let held = Held {
-                                value: config.value.map(|value| value.to_string()),
-                                own: resource.owns(config.config_source),
-                                kind: config.config_type,
-                                sensitive: config.is_sensitive,
-                            };
-                            (config.name.to_string(), held)
-                        })
-                        .collect()),
+                    None => Ok(ordered::map(result.configs.into_iter().map(|config| {
+                        let held = Held {
+                            value: config.value.map(|value| value.to_string()),
+                            own: resource.owns(config.config_source),
+                            kind: config.config_type,
+                            sensitive: config.is_sensitive,
+                        };
+                        (config.name.to_string(), held)
+                    }))),
                     // Created a moment ago, and this broker has not heard of it: the comparison says what is missing.
                     Some(Code::UnknownTopicOrPartition) => Ok(Settings::new()),
                     Some(
@@ -364,11 +361,11 @@ pub(crate) fn alter(cluster: &mut Cluster, altered: &[Altered], mode: Mode) -> R
             answer.responses.iter().any(|one| error::is(one.error_code, Code::NotController))
         })?,
     };
-    let answers: BTreeMap<&str, Answered> = answer
+    let answered = answer
         .responses
         .iter()
-        .map(|one| (one.resource_name.as_str(), Answered::new(one.error_code, one.error_message.as_ref())))
-        .collect();
+        .map(|one| (one.resource_name.as_str(), Answered::new(one.error_code, one.error_message.as_ref())));
+    let answers = ordered::map(answered);
     Ok(altered.iter().filter_map(|(resource, _)| answers.get(resource.name.as_str()).cloned()).collect())
 }
 

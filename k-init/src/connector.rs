@@ -20,6 +20,7 @@ use common::files::json::step;
 use common::files::{Object, Problem, Set, encode};
 use common::net::http::{Attempt, Call, Client, Dialect, LIST_LIMIT};
 use common::net::wait::Probe;
+use common::ordered;
 use common::process::export::placeholder;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -227,7 +228,7 @@ impl Have {
         let tasks = status["tasks"].as_array().into_iter().flatten();
         parts.extend(tasks.map(|task| part(format!("task {}", task["id"]), task)));
         Self {
-            config: config.collect(),
+            config: ordered::map(config),
             state: text(&status["connector"]["state"]),
             parts,
             tasks: info["tasks"].as_array().map_or(0, Vec::len),
@@ -261,7 +262,7 @@ fn compared(want: &Want, have: Option<&Have>) -> Change {
     let none = Config::new();
     let held = have.map_or(&none, |have| &have.config);
     let mut differences = Vec::new();
-    for key in want.config.keys().chain(held.keys()).collect::<BTreeSet<_>>() {
+    for key in ordered::set(want.config.keys().chain(held.keys())) {
         let (to, from) = (want.config.get(key), held.get(key));
         if to == from {
             continue;
@@ -286,7 +287,7 @@ fn compared(want: &Want, have: Option<&Have>) -> Change {
 fn read(client: &Client) -> Result<BTreeMap<String, Have>, Failure> {
     let all = client.send(&Call::get("/connectors?expand=info&expand=status").at_most(LIST_LIMIT))?.json()?;
     let all = all.as_object().ok_or_else(|| Failure::fatal("Kafka Connect's list of connectors is none"))?;
-    Ok(all.iter().map(|(name, answer)| (name.clone(), Have::of(answer))).collect())
+    Ok(ordered::map(all.iter().map(|(name, answer)| (name.clone(), Have::of(answer)))))
 }
 
 /// Whether Connect answers, for who declares connectors.
@@ -300,10 +301,7 @@ pub(crate) fn probe(client: &Client, limit: Duration) -> Result<(), Probe> {
         ))),
         Attempt::Answered(reply) => not_ready(format!("status {}", reply.status)),
         Attempt::Impossible(why) => Err(Probe::Hopeless(Failure::fatal(format!("Kafka Connect: {why}")))),
-        Attempt::NotSent(why) | Attempt::Lost(why) | Attempt::Nonsense(why) => {
-            client.next_base();
-            not_ready(why)
-        }
+        Attempt::NotSent(why) | Attempt::Lost(why) | Attempt::Nonsense(why) => not_ready(why),
     }
 }
 

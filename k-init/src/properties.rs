@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::files::read_text;
+use common::ordered;
 use common::output::secret::Secret;
 
 use crate::jaas;
@@ -100,8 +101,8 @@ fn provided(properties: &mut BTreeMap<String, String>, problems: &mut Vec<String
     let names = properties.get("config.providers").cloned().unwrap_or_default();
     let class =
         |name: &str| properties.get(&format!("config.providers.{name}.class")).map(|class| class.trim().to_owned());
-    let providers: BTreeMap<String, String> =
-        names.split(',').map(str::trim).filter_map(|name| Some((name.to_owned(), class(name)?))).collect();
+    let declared = names.split(',').map(str::trim).filter_map(|name| Some((name.to_owned(), class(name)?)));
+    let providers = ordered::map(declared);
     if providers.is_empty() {
         return;
     }

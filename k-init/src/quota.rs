@@ -16,6 +16,7 @@ use common::engine::diff;
 use common::engine::kind::Exported;
 use common::files::json::step;
 use common::files::{Object, Problem, Set};
+use common::ordered;
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasRequest};
 use serde_json::{Map, Number, Value};
@@ -238,7 +239,8 @@ fn describe(node: &mut Node) -> Result<BTreeMap<Entity, BTreeMap<String, f64>>, 
         let parts = entry.entity.iter().map(|part| (part.entity_type.as_str(), part.entity_name.as_deref()));
         // SCRAM credentials live beside the quotas in a ZooKeeper cluster; an entity without numbers is none of ours.
         if let Some(entity) = Entity::of_wire(parts).filter(|_| !entry.values.is_empty()) {
-            found.insert(entity, entry.values.iter().map(|value| (value.key.to_string(), value.value)).collect());
+            let values = entry.values.iter().map(|value| (value.key.to_string(), value.value));
+            found.insert(entity, ordered::map(values));
         }
     }
     Ok(found)

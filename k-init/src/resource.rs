@@ -11,6 +11,7 @@ use common::engine::change::{Change, Class, Failure, ObjectId, Planned};
 use common::engine::kind::{AnyKind, Asked, Exported, Kind, Typed};
 use common::files::{Object, Problem, Set};
 use common::net::retry::pause;
+use common::ordered;
 
 use crate::cluster::{Cluster, Node, Shared};
 use crate::error::{self, Code, Right};
@@ -36,6 +37,8 @@ pub(crate) trait Resource: Sync {
 
     /// Whether a broker can be asked beforehand if it would take it.
     const VALIDATES: bool;
+    /// Whether reading it tells who the brokers are, too.
+    const NAMES_BROKERS: bool = false;
 
     /// Compares what is declared with what this broker says; with `only`, no more than those, as another broker than the first sees them.
     fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned<Self::Step>>, Failure>;
@@ -127,11 +130,13 @@ impl<R: Resource> Kind for Verified<R> {
         }
         // What the first broker does not show yet need not be asked of the others.
         let shown = planned.iter().filter(|planned| planned.verdict.is_ok() && !writes(planned));
-        let names: BTreeSet<String> =
-            shown.map(|planned| planned.id.name.clone()).filter(|name| self.written.contains(name)).collect();
+        let names =
+            ordered::set(shown.map(|planned| planned.id.name.clone()).filter(|name| self.written.contains(name)));
         if !names.is_empty() {
             // Brokers may have come since the probe: a topic may have waited for one.
-            drop(cluster.refresh());
+            if !R::NAMES_BROKERS {
+                drop(cluster.refresh());
+            }
             let resource = &self.resource;
             let lags = elsewhere(&mut cluster, &|node| {
                 let seen = resource.compare(node, Some(&names))?;
@@ -190,7 +195,7 @@ fn elsewhere(
     ask: &(dyn Fn(&mut Node) -> Result<Verdicts, Failure> + Sync),
 ) -> BTreeMap<String, String> {
     let mut peers = cluster.peers();
-    let found = Mutex::new(Vec::new());
+    let found = Mutex::new(BTreeMap::new());
     let run = cluster.link.deadline();
     for chunk in peers.chunks_mut(AT_A_TIME) {
         if run.passed() {
@@ -206,22 +211,18 @@ fn elsewhere(
                         Ok(()) => ask(node),
                         Err(trouble) => Err(Failure::new(Class::Fatal, trouble.text)),
                     };
-                    found.lock().unwrap_or_else(PoisonError::into_inner).push((broker.clone(), result));
+                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                    found.insert(broker.id, (broker.address.clone(), result));
                 });
             }
         });
     }
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.sort_by_key(|(broker, _)| broker.id);
     let mut lags = BTreeMap::new();
-    for (broker, result) in found {
+    for (id, (address, result)) in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
         let seen = match result {
             Ok(seen) => seen,
             Err(failure) => {
-                cluster.warn(&format!(
-                    "what was written was not read back on broker {} at {}: {failure}",
-                    broker.id, broker.address
-                ));
+                cluster.warn(&format!("what was written was not read back on broker {id} at {address}: {failure}"));
                 continue;
             }
         };
@@ -231,7 +232,7 @@ fn elsewhere(
                 Ok(change) => change.detail(),
                 Err(failure) => failure.message,
             };
-            lags.insert(name, format!("broker {} at {} does not show it yet: {lag}", broker.id, broker.address));
+            lags.insert(name, format!("broker {id} at {address} does not show it yet: {lag}"));
         }
     }
     lags

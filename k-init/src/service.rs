@@ -115,7 +115,7 @@ impl Service for Kafka {
                 return Probe::NotReady(format!("{failure}{hint}"));
             }
         };
-        cluster.note_brokers(&answer);
+        cluster.link.note_brokers(&answer);
         let judged = judged(&answer, self.min_brokers);
         match (&self.connect, &judged) {
             (Some(client), Probe::Ready(_)) if self.connects => {

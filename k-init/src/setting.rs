@@ -8,6 +8,7 @@ use common::engine::diff;
 use common::engine::kind::Exported;
 use common::files::json::step;
 use common::files::{Object, Problem, Set};
+use common::ordered;
 use serde_json::{Map, Value};
 
 use crate::cluster::{Cluster, Node};
@@ -60,7 +61,7 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn of(row: Row, set: &Set) -> (Self, Vec<Problem>) {
         let (found, problems) = declared(set, row.kind, |object| want(row, object));
-        let wants = found.into_iter().map(|want| (want.object.clone(), want)).collect();
+        let wants = ordered::map(found.into_iter().map(|want| (want.object.clone(), want)));
         (Self { row, wants }, problems)
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::files::foreign::Declared;
+use common::net::rotation::Rotation;
 use common::net::tls;
 use common::output::secret::Secret;
 use common::process::settings::{Check, Env, Server, Tls};
@@ -48,7 +49,7 @@ pub(crate) struct Settings {
 /// Servers, and whether they want TLS.
 #[derive(Clone)]
 pub(crate) struct Door {
-    pub(crate) addresses: Vec<Address>,
+    pub(crate) addresses: Rotation<Address>,
     pub(crate) tls: Option<Arc<ClientConfig>>,
 }
 
@@ -122,7 +123,7 @@ pub(crate) fn read(env: &mut Env) -> Option<Settings> {
 
     let verify = match env.text("KAFKA_VERIFY_SERVERS") {
         Some(servers) => verify_door(env, &servers, protocol, config, &files),
-        None if protocol.sasl => Some(Door { addresses: bootstrap.clone(), tls: access.tls.clone() }),
+        None if protocol.sasl => Some(Door { addresses: Rotation::new(bootstrap.clone()), tls: access.tls.clone() }),
         None => None,
     };
     let min_brokers = env.number("MIN_BROKERS");
@@ -288,7 +289,7 @@ fn verify_door(
         }
         None => (protocol.tls, servers),
     };
-    let addresses = addresses(env, "KAFKA_VERIFY_SERVERS", list);
+    let addresses = Rotation::new(addresses(env, "KAFKA_VERIFY_SERVERS", list));
     let tls = match (encrypted, config) {
         (false, _) => None,
         (true, Some(config)) => Some(config),
@@ -406,7 +407,7 @@ mod tests {
     fn a_verify_listener_may_differ_from_ours() {
         let mut env = Env::of_pairs(&[("KAFKA_VERIFY_SERVERS", "SASL_PLAINTEXT://a:1,b:2")]);
         let door = read(&mut env).and_then(|settings| settings.verify).expect("a door");
-        assert_eq!((door.addresses.len(), door.tls.is_none()), (2, true));
+        assert_eq!((door.addresses.count(), door.tls.is_none()), (2, true));
         assert!(problems(&[("KAFKA_VERIFY_SERVERS", "SSL://a:1")])[0].contains("SASL_SSL://"));
     }
 }

@@ -244,6 +244,7 @@ impl Resource for Topics {
     type Step = Step;
 
     const VALIDATES: bool = true;
+    const NAMES_BROKERS: bool = true;
 
     fn compare(&self, node: &mut Node, only: Option<&BTreeSet<String>>) -> Result<Vec<Planned<Step>>, Failure> {
         let wants: Vec<&Want> =

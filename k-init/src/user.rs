@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use common::engine::change::{Action, Change, Difference, Failure, ObjectId, Planned, Shown};
 use common::engine::kind::Exported;
@@ -22,6 +22,7 @@ use common::net::http::parallel;
 use common::net::retry::Backoff;
 use common::net::retry::Counters;
 use common::net::retry::pause;
+use common::ordered;
 use common::output::secret::Secret;
 use common::process::export::placeholder;
 use serde::Deserialize;
@@ -82,8 +83,6 @@ pub(crate) struct Users {
     wants: Vec<Want>,
     door: Option<Door>,
     counters: Arc<Counters>,
-    /// The place of the address that answered last.
-    answered: AtomicUsize,
     /// Whether a salted password would be readable on its way.
     in_the_open: bool,
 }
@@ -92,7 +91,7 @@ impl Users {
     pub(crate) fn of(set: &Set, door: Option<Door>, link: &Link, offline: bool) -> (Self, Vec<Problem>) {
         let (wants, problems) = declared(set, KIND, |object| want(object, offline).map_err(|problem| vec![problem]));
         let in_the_open = link.access().tls.is_none();
-        (Self { wants, door, counters: link.counters.clone(), answered: AtomicUsize::new(0), in_the_open }, problems)
+        (Self { wants, door, counters: link.counters.clone(), in_the_open }, problems)
     }
 
     /// Logs in with the declared password. A broker that is busy is asked again; one without the mechanism cannot say.
@@ -103,15 +102,11 @@ impl Users {
         let login = Login::Scram { scram, user: want.name.clone(), password: want.password.clone(), delegated: false };
         let access = Access { tls: door.tls.clone(), login: Some(login) };
         let mut backoff = Backoff::default();
-        let mut index = self.answered.load(Ordering::Relaxed);
         loop {
-            let address = &door.addresses[index % door.addresses.len()];
+            let place = door.addresses.place();
+            let address = door.addresses.at(place).expect("a door has an address");
             let limit = link.deadline().at_most(link.request);
-            let how = Connection::open(address, &access, &self.counters, limit).err();
-            if how.as_ref().is_none_or(|trouble| trouble.how == How::Denied) {
-                self.answered.store(index, Ordering::Relaxed);
-            }
-            let Some(trouble) = how else {
+            let Err(trouble) = Connection::open(address, &access, &self.counters, limit) else {
                 link.password_of(&want.name, scram, &want.password);
                 return Proof::Works;
             };
@@ -122,7 +117,7 @@ impl Users {
                     return Proof::Unknown(trouble.text);
                 }
                 How::Closed | How::NotReady => {
-                    index += 1;
+                    door.addresses.leave(place);
                     self.counters.retries.fetch_add(1, Ordering::Relaxed);
                     pause(backoff.next(None), link.deadline());
                 }
@@ -149,7 +144,7 @@ impl Users {
             if budget.passed() { Proof::Late } else { self.prove(want, *scram, &node.link) }
         });
         let named = todo.into_iter().map(|(want, scram)| (want.name.clone(), scram));
-        named.zip(proofs).collect()
+        ordered::map(named.zip(proofs))
     }
 }
 
@@ -165,7 +160,7 @@ fn want(object: &Object, offline: bool) -> Result<Want, Problem> {
     if body.mechanisms.is_empty() {
         return Err(object.located("/mechanisms", "needs at least one of SCRAM-SHA-256, SCRAM-SHA-512"));
     }
-    let mechanisms: BTreeSet<Scram> = body.mechanisms.iter().copied().collect();
+    let mechanisms = ordered::set(body.mechanisms.iter().copied());
     if mechanisms.len() < body.mechanisms.len() {
         return Err(object.located("/mechanisms", "names a mechanism twice"));
     }
@@ -257,7 +252,7 @@ impl Resource for Users {
         let proofs = if only.is_none() { self.prove_all(&held, &wants, node) } else { BTreeMap::new() };
         let verdict = |want: &Want, held: &BTreeMap<Scram, u32>| {
             let proof = |scram: &Scram| Some((*scram, proofs.get(&(want.name.clone(), *scram))?.clone()));
-            let proofs = want.mechanisms.iter().filter_map(proof).collect();
+            let proofs = ordered::map(want.mechanisms.iter().filter_map(proof));
             compared(&want.mechanisms, want.iterations.map(NonZeroU32::get), held, &proofs)
         };
         let planned = wants.into_iter().map(|want| {
@@ -314,7 +309,7 @@ impl Resource for Users {
                 "password": format!("$__env{{{variable}}}"),
                 "mechanisms": held.keys().map(|scram| scram.name()).collect::<Vec<_>>(),
             });
-            let counts: BTreeSet<u32> = held.values().copied().collect();
+            let counts = ordered::set(held.values().copied());
             if let (1, Some(count)) = (counts.len(), counts.first()) {
                 body["iterations"] = (*count).into();
             }

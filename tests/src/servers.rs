@@ -4,6 +4,7 @@
 pub mod kafka;
 pub mod kfake;
 pub mod opensearch;
+pub mod oracle;
 pub mod prometheus;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 pub use kafka::Kafka;
 pub use opensearch::OpenSearch;
+pub use oracle::Oracle;
 use rustix::process::Signal;
 use tempfile::TempDir;
 

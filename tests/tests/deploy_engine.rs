@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 const PROGRAMS: [&str; 3] = ["os-init", "k-init", "grafana-init"];
 
 /// The largest program, in bytes: an image is that and the texts of the licenses.
-const LARGEST: u64 = 2_850_000;
+const LARGEST: u64 = 2_750_000;
 
 /// Mounts a program's part of the reference set.
 fn reference_set(program: &str) -> String {

@@ -3,12 +3,11 @@
 //!
 //! Each kind is read back before the next one is written: what an object needs is there, and equal, before the object is tried.
 
-use std::collections::BTreeMap;
-
-use crate::engine::change::{Action, Change, Class, ObjectId, Planned};
+use crate::engine::change::{Action, Change, Class, Planned};
 use crate::engine::kind::AnyKind;
 use crate::files::{Problem, Set};
 use crate::net::retry::Deadline;
+use crate::ordered;
 use crate::output::report::{Entry, Outcome, Report};
 use crate::process::exit::Reason;
 
@@ -165,12 +164,8 @@ impl Plan {
 
     /// Reports every object of a run that stops before its first write.
     fn report_unwritten(&self, report: &Report) {
-        let bad: BTreeMap<&ObjectId, &Problem> = self
-            .problems
-            .iter()
-            .filter(|problem| !problem.warning)
-            .filter_map(|problem| Some((problem.id.as_ref()?, problem)))
-            .collect();
+        let wrong = self.problems.iter().filter(|problem| !problem.warning);
+        let bad = ordered::map(wrong.filter_map(|problem| Some((problem.id.as_ref()?, problem))));
         for planned in self.kinds.iter().flatten() {
             let entry = match (&planned.verdict, bad.get(&planned.id)) {
                 (Err(failure), _) => Entry::new(&planned.id, Outcome::Failed, None).error(&failure.message),

@@ -12,6 +12,7 @@ use ureq::unversioned::transport::{Connector, TcpConnector};
 
 use crate::engine::change::{Class, Failure};
 use crate::net::retry::{Counters, Deadline, repeat, worth_waiting};
+use crate::net::rotation::Rotation;
 use crate::net::tls::client_config;
 use crate::net::wait::{PASSWORD_TRIES, TOKEN_TRIES};
 use crate::process::settings::{Login, Server};
@@ -61,8 +62,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 /// A client of one server (or of several equal ones).
 pub struct Client {
     agent: ureq::Agent,
-    bases: Vec<String>,
-    current: AtomicUsize,
+    bases: Rotation<String>,
     authorization: Mutex<Option<String>>,
     headers: Vec<(&'static str, String)>,
     limits: Limits,
@@ -91,8 +91,7 @@ impl Client {
                 TcpConnector::default().chain(Secure(client_config(&server.tls)?)),
                 Names,
             ),
-            bases: server.urls.clone(),
-            current: AtomicUsize::new(0),
+            bases: Rotation::new(server.urls.clone()),
             authorization: Mutex::new(authorization(&server.login)),
             headers: Vec::new(),
             limits,
@@ -121,7 +120,6 @@ impl Client {
         Self {
             agent: self.agent.clone(),
             bases: self.bases.clone(),
-            current: AtomicUsize::new(self.current.load(Ordering::Relaxed)),
             authorization: Mutex::new(self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone()),
             headers: self.headers.clone(),
             limits: self.limits,
@@ -167,13 +165,7 @@ impl Client {
     /// The base URL in use.
     #[must_use]
     pub fn base(&self) -> &str {
-        let current = self.current.load(Ordering::Relaxed);
-        self.bases.get(current % self.bases.len().max(1)).map_or("", String::as_str)
-    }
-
-    /// Goes on with the next of the servers given.
-    pub fn next_base(&self) {
-        self.current.fetch_add(1, Ordering::Relaxed);
+        self.bases.at(self.bases.place()).map_or("", String::as_str)
     }
 
     /// Sends a request and returns a good or accepted answer. A read is sent again after what may pass; a write is the runner's to repeat.
@@ -199,16 +191,10 @@ impl Client {
     fn judge(&self, call: &Call, attempt: Attempt) -> Result<Reply, Failure> {
         let (class, why) = match attempt {
             Attempt::Answered(reply) => return self.judge_answer(call, reply),
-            Attempt::NotSent(why) => {
-                self.next_base();
-                (Class::Again, why)
-            }
+            Attempt::NotSent(why) => (Class::Again, why),
             Attempt::Impossible(why) => (Class::Config, why),
             Attempt::Nonsense(why) => (Class::Fatal, why),
-            Attempt::Lost(why) => {
-                self.next_base();
-                (Class::Ambiguous, why)
-            }
+            Attempt::Lost(why) => (Class::Ambiguous, why),
         };
         Err(Failure::new(class, format!("{} {}: {why}", call.method, call.path)))
     }
@@ -244,13 +230,14 @@ impl Client {
         Err(Failure { after: reply.retry_after, status: Some(status), code, ..Failure::new(class, message) })
     }
 
-    /// Sends once, whatever comes of it, within the time given.
+    /// Sends once, whatever comes of it, within the time given. A server that does not answer is left for the next of those given.
     pub fn attempt(&self, call: &Call, limit: Duration) -> Attempt {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         if call.writes {
             self.counters.writes.fetch_add(1, Ordering::Relaxed);
         }
-        let base = self.base();
+        let place = self.bases.place();
+        let base = self.bases.at(place).map_or("", String::as_str);
         let url = format!("{base}{}", call.path);
         let mut request = Request::builder().method(call.method.clone()).uri(&url);
         let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -272,10 +259,14 @@ impl Client {
             let request = self.agent.configure_request(request.map(|_| ())).timeout_global(Some(limit)).build();
             self.agent.run(request)
         };
-        match sent {
+        let attempt = match sent {
             Ok(response) => read_answer(response, call.limit, &host),
             Err(error) => trouble(&error, &host, base.starts_with("https:")),
+        };
+        if matches!(attempt, Attempt::NotSent(_) | Attempt::Lost(_) | Attempt::Nonsense(_)) {
+            self.bases.leave(place);
         }
+        attempt
     }
 }
 

@@ -188,14 +188,8 @@ fn send(server: &Server, call: &Call, good: &[u16], deadline: Deadline) -> Resul
                 (why, reply.retry_after, deadline)
             }
             Attempt::Impossible(why) | Attempt::Nonsense(why) => return Err(why),
-            Attempt::NotSent(why) => {
-                client.next_base();
-                (why, None, soon)
-            }
-            Attempt::Lost(why) => {
-                client.next_base();
-                (why, None, deadline)
-            }
+            Attempt::NotSent(why) => (why, None, soon),
+            Attempt::Lost(why) => (why, None, deadline),
         };
         rest = rest.max(asked.unwrap_or_default());
         if rest >= end.left() {

@@ -1,6 +1,6 @@
 //! `export`: what the server holds, written as files that `apply` finds unchanged. Only names and files; bodies come from the kinds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ring::digest::{SHA256, digest};
@@ -8,6 +8,7 @@ use ring::digest::{SHA256, digest};
 use crate::engine::kind::{AnyKind, Exported};
 use crate::engine::run::Ended;
 use crate::files::{Syntax, encode, yaml};
+use crate::ordered;
 use crate::output;
 use crate::process::exit::Reason;
 
@@ -42,7 +43,7 @@ pub fn run(kinds: &mut [Box<dyn AnyKind>], only: &[String], folder: &Path, synta
         }
     }
     tell_apart(&mut all);
-    let variables: BTreeSet<String> = all.iter().flat_map(|object| object.placeholders.clone()).collect();
+    let variables = ordered::set(all.iter().flat_map(|object| object.placeholders.clone()));
     let (mut files, mut problems) = (0, Vec::new());
     for object in gather_long_names(all) {
         let object = in_syntax(object, syntax);
@@ -133,8 +134,7 @@ fn in_syntax(mut object: Exported, syntax: Syntax) -> Exported {
 fn tell_apart(all: &mut [Exported]) {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for object in all.iter() {
-        let own: BTreeSet<&String> = object.placeholders.iter().collect();
-        for name in own {
+        for name in ordered::set(&object.placeholders) {
             *seen.entry(name.clone()).or_default() += 1;
         }
     }
@@ -193,9 +193,9 @@ mod tests {
         };
         let three = named(&["app-a", "app.a", "app_a", "other"]);
         assert_eq!(three[3], "USERS_OTHER_PASSWORD");
-        assert_eq!(three.iter().collect::<BTreeSet<_>>().len(), 4, "{three:?}");
+        assert_eq!(ordered::set(&three).len(), 4, "{three:?}");
         assert_eq!(named(&["app-a", "app_a"]), [three[0].clone(), three[2].clone()], "the same whoever else is there");
-        assert_eq!(named(&["ü", "é"]).iter().collect::<BTreeSet<_>>().len(), 2);
+        assert_eq!(ordered::set(named(&["ü", "é"])).len(), 2);
     }
 
     #[test]

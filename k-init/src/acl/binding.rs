@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
+use common::ordered;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -152,7 +153,7 @@ impl fmt::Display for Binding {
 
 /// The bindings that a rule stands for, or why it makes no sense.
 pub(super) fn expand(rule: &Rule) -> Result<Vec<Binding>, String> {
-    let operations: BTreeSet<Operation> = rule.operation.into_iter().chain(rule.operations.iter().copied()).collect();
+    let operations = ordered::set(rule.operation.into_iter().chain(rule.operations.iter().copied()));
     if operations.is_empty() {
         return Err("needs `operation` or `operations`".into());
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use common::engine::change::{Class, Failure};
 use common::net::retry::pause;
+use common::ordered;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -38,19 +39,15 @@ pub(super) fn topics(cluster: &mut Cluster, names: &[&str]) -> Result<Found, Fai
     let asked = names.iter().map(|name| MetadataRequestTopic::default().with_name(Some(wire::topic(name)))).collect();
     let request = MetadataRequest::default().with_topics(Some(asked)).with_allow_auto_topic_creation(false);
     let answer = cluster.main.read(&request)?;
-    cluster.note_brokers(&answer);
+    cluster.link.note_brokers(&answer);
     let mut found: Found = BTreeMap::new();
     for topic in &answer.topics {
         let Some(name) = topic.name.as_ref().map(|name| name.to_string()) else { continue };
         let result = match error::of(topic.error_code) {
             Some(Code::UnknownTopicOrPartition) => continue,
             None => {
-                let leaders = topic
-                    .partitions
-                    .iter()
-                    .map(|partition| (partition.partition_index, partition.leader_id.0))
-                    .collect();
-                Ok(Topic { leaders, compacted: false, largest: usize::MAX })
+                let leaders = topic.partitions.iter().map(|one| (one.partition_index, one.leader_id.0));
+                Ok(Topic { leaders: ordered::map(leaders), compacted: false, largest: usize::MAX })
             }
             Some(Code::TopicAuthorizationFailed) => Err(error::denied("Describe", format!("Topic:{name}"))),
             Some(other) => Err(error::failure(format!("cannot read topic {name}"), other, None)),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use common::engine::change::{Class, Failure};
+use common::ordered;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -44,18 +45,14 @@ pub(super) fn create_topics(
     let answer = cluster.administer(&request, |answer| {
         answer.topics.iter().any(|topic| error::is(topic.error_code, Code::NotController))
     })?;
-    let answers: BTreeMap<&str, Answered> = answer
-        .topics
-        .iter()
-        .map(|topic| {
-            let mut answered = Answered::new(topic.error_code, topic.error_message.as_ref());
-            // A twin was faster: reading compares what it made.
-            if error::is(topic.error_code, Code::TopicAlreadyExists) {
-                answered.code = None;
-            }
-            (&**topic.name, answered)
-        })
-        .collect();
+    let answers = ordered::map(answer.topics.iter().map(|topic| {
+        let mut answered = Answered::new(topic.error_code, topic.error_message.as_ref());
+        // A twin was faster: reading compares what it made.
+        if error::is(topic.error_code, Code::TopicAlreadyExists) {
+            answered.code = None;
+        }
+        (&**topic.name, answered)
+    }));
     Ok(topics.iter().filter_map(|topic| answers.get(&**topic.name).cloned()).collect())
 }
 
@@ -72,18 +69,14 @@ pub(super) fn grow_topics(
     let answer = cluster.administer(&request, |answer| {
         answer.results.iter().any(|topic| error::is(topic.error_code, Code::NotController))
     })?;
-    let answers: BTreeMap<&str, Answered> = answer
-        .results
-        .iter()
-        .map(|topic| {
-            let mut answered = Answered::new(topic.error_code, topic.error_message.as_ref());
-            // It is asked only of a topic with fewer: somebody grew it meanwhile, which reading confirms or not.
-            if error::is(topic.error_code, Code::InvalidPartitions) {
-                answered.code = None;
-            }
-            (&**topic.name, answered)
-        })
-        .collect();
+    let answers = ordered::map(answer.results.iter().map(|topic| {
+        let mut answered = Answered::new(topic.error_code, topic.error_message.as_ref());
+        // It is asked only of a topic with fewer: somebody grew it meanwhile, which reading confirms or not.
+        if error::is(topic.error_code, Code::InvalidPartitions) {
+            answered.code = None;
+        }
+        (&**topic.name, answered)
+    }));
     Ok(topics.iter().filter_map(|topic| answers.get(&**topic.name).cloned()).collect())
 }
 
@@ -102,6 +95,9 @@ pub(super) fn read(node: &mut Node, names: &[&str], operations: bool) -> Result<
         let link = node.link.clone();
         let part = repeat(&link, "the topics", || {
             let answer = node.ask(&request)?;
+            if operations {
+                node.link.note_brokers(&answer);
+            }
             let mut part = BTreeMap::new();
             for topic in &answer.topics {
                 let Some(name) = topic.name.as_ref().map(|name| name.to_string()) else { continue };
@@ -138,7 +134,7 @@ pub(super) fn read_all(node: &mut Node) -> Result<BTreeMap<String, Have>, Failur
     let answer = node.read(&request)?;
     let own = |topic: &&MetadataResponseTopic| !topic.is_internal && topic.error_code == 0;
     let named = |topic: &MetadataResponseTopic| Some((topic.name.as_ref()?.to_string(), have(topic)));
-    Ok(answer.topics.iter().filter(own).filter_map(named).collect())
+    Ok(ordered::map(answer.topics.iter().filter(own).filter_map(named)))
 }
 
 fn have(topic: &MetadataResponseTopic) -> Have {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use common::engine::change::Failure;
+use common::ordered;
 use kafka_protocol::messages::alter_user_scram_credentials_request::ScramCredentialUpsertion;
 use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
 use kafka_protocol::messages::{AlterUserScramCredentialsRequest, DescribeUserScramCredentialsRequest};
@@ -37,11 +38,11 @@ pub(super) fn upsert(cluster: &mut Cluster, upsertions: &[ScramCredentialUpserti
     let answer = cluster.administer(&request, |answer| {
         answer.results.iter().any(|user| error::is(user.error_code, Code::NotController))
     })?;
-    let answers: BTreeMap<&str, Answered> = answer
+    let answered = answer
         .results
         .iter()
-        .map(|user| (user.user.as_str(), Answered::new(user.error_code, user.error_message.as_ref())))
-        .collect();
+        .map(|user| (user.user.as_str(), Answered::new(user.error_code, user.error_message.as_ref())));
+    let answers = ordered::map(answered);
     Ok(upsertions.iter().filter_map(|upsertion| answers.get(upsertion.name.as_str()).cloned()).collect())
 }
 
@@ -65,18 +66,17 @@ pub(super) fn describe(node: &mut Node, names: Option<&[&str]>) -> Result<Creden
     })?;
     let mut found = BTreeMap::new();
     for user in answer.results {
-        let credentials = match error::of(user.error_code) {
-            None => Ok(user
-                .credential_infos
-                .iter()
-                .filter_map(|info| Some((Scram::of_number(info.mechanism)?, u32::try_from(info.iterations).ok()?)))
-                .collect()),
-            Some(Code::ResourceNotFound) => continue,
-            Some(other) => {
-                let what = format!("cannot read user {}", user.user);
-                Err(error::failure(what, other, user.error_message.as_deref()))
-            }
-        };
+        let credentials =
+            match error::of(user.error_code) {
+                None => Ok(ordered::map(user.credential_infos.iter().filter_map(|info| {
+                    Some((Scram::of_number(info.mechanism)?, u32::try_from(info.iterations).ok()?))
+                }))),
+                Some(Code::ResourceNotFound) => continue,
+                Some(other) => {
+                    let what = format!("cannot read user {}", user.user);
+                    Err(error::failure(what, other, user.error_message.as_deref()))
+                }
+            };
         found.insert(user.user.to_string(), credentials);
     }
     Ok(found)

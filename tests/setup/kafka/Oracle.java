@@ -1,17 +1,21 @@
 // What a broker holds, asked through Kafka's own Java client and printed as one JSON document; and the few writes that a test needs
 // from a hand that is not ours. Nothing of the programs under test may be used here.
 //
-//   Oracle BOOTSTRAP all | topics | acls | users | quotas | broker-defaults | brokers | metadata-offset | records TOPIC
+//   Oracle BOOTSTRAP all [PREFIX of the topics] | topics | acls | users | quotas | broker-defaults | brokers | metadata-offset | records TOPIC
 //   Oracle BOOTSTRAP create TOPIC PARTITIONS REPLICAS [KEY=VALUE...] | delete TOPIC | set TOPIC KEY=VALUE... | set-broker ID KEY=VALUE... | produce TOPIC [KEY=VALUE...]
 //   Oracle BOOTSTRAP abort TOPIC KEY=VALUE... (written in a transaction that is aborted) | expire TOPIC (every record so far) | token (a delegation token)
 //   Oracle BOOTSTRAP settings TYPE NAME                           (what was set on a BROKER, GROUP or CLIENT_METRICS)
 //   Oracle BOOTSTRAP grant PRINCIPAL TYPE NAME OPERATION          (an allowed ACL on a literal name)
+//   Oracle BOOTSTRAP login USER PASSWORD MECHANISM ADDRESS        (whether that SASL_PLAINTEXT listener lets in)
+//   Oracle BOOTSTRAP serve                                        (a question a line, as an array of words; an answer a line)
 //
 // ORACLE_CONFIG names a .properties file with further client settings (security).
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
+import java.io.BufferedReader;
 import java.io.FileReader;
+import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -51,9 +55,16 @@ public class Oracle {
         List<String> rest = List.of(arguments).subList(2, arguments.length);
         try (Admin opened = Admin.create(settings)) {
             admin = opened;
-            Object answer = answer(arguments[1], rest);
             ObjectMapper mapper = new ObjectMapper().enable(SerializationFeature.ORDER_MAP_ENTRIES_BY_KEYS);
-            System.out.println(mapper.writeValueAsString(answer));
+            if (!arguments[1].equals("serve")) {
+                System.out.println(mapper.writeValueAsString(answer(arguments[1], rest)));
+                return;
+            }
+            BufferedReader questions = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+            for (String line = questions.readLine(); line != null; line = questions.readLine()) {
+                List<String> words = List.of(mapper.readValue(line, String[].class));
+                System.out.println(mapper.writeValueAsString(answer(words.get(0), words.subList(1, words.size()))));
+            }
         }
     }
 
@@ -61,14 +72,14 @@ public class Oracle {
         switch (command) {
             case "all":
                 Map<String, Object> all = new TreeMap<>();
-                all.put("topics", topics());
+                all.put("topics", topics(rest.isEmpty() ? "" : rest.get(0)));
                 all.put("acls", acls());
                 all.put("users", users());
                 all.put("quotas", quotas());
                 all.put("broker_defaults", dynamic(new ConfigResource(ConfigResource.Type.BROKER, "")));
                 return all;
             case "topics":
-                return topics();
+                return topics("");
             case "acls":
                 return acls();
             case "users":
@@ -137,6 +148,19 @@ public class Oracle {
                 AccessControlEntry entry = new AccessControlEntry(rest.get(0), "*", AclOperation.fromString(rest.get(3)), AclPermissionType.ALLOW);
                 admin.createAcls(List.of(new AclBinding(pattern, entry))).all().get();
                 return "granted";
+            case "login":
+                Properties login = new Properties();
+                login.putAll(settings);
+                login.put("bootstrap.servers", rest.get(3));
+                login.put("security.protocol", "SASL_PLAINTEXT");
+                login.put("sasl.mechanism", rest.get(2));
+                login.put("sasl.jaas.config", "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"" + rest.get(0) + "\" password=\"" + rest.get(1) + "\";");
+                try (Admin let_in = Admin.create(login)) {
+                    let_in.describeCluster().nodes().get();
+                    return true;
+                } catch (java.util.concurrent.ExecutionException refused) {
+                    return false;
+                }
             default:
                 throw new IllegalArgumentException("unknown command " + command);
         }
@@ -150,9 +174,10 @@ public class Oracle {
         return pairs;
     }
 
-    static Map<String, Object> topics() throws Exception {
+    static Map<String, Object> topics(String prefix) throws Exception {
         Map<String, Object> topics = new TreeMap<>();
-        Collection<String> names = admin.listTopics(new ListTopicsOptions().listInternal(true)).names().get();
+        List<String> names = new ArrayList<>(admin.listTopics(new ListTopicsOptions().listInternal(true)).names().get());
+        names.removeIf(name -> !name.startsWith(prefix));
         for (TopicDescription topic : admin.describeTopics(names).allTopicNames().get().values()) {
             Map<String, Object> shown = new TreeMap<>();
             shown.put("partitions", topic.partitions().size());

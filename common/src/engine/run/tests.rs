@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::engine::change::{Difference, Failure, Shown};
+use crate::engine::change::{Difference, Failure, ObjectId, Shown};
 use crate::engine::kind::Exported;
+use crate::net::clock;
 use crate::output::report::Stage;
 
 /// What a write is to meet.
@@ -26,6 +27,8 @@ enum Fate {
     Dropped,
     /// It is answered as done, and another value kept.
     Altered,
+    /// It is done, and the reading that comes next looks before it, and takes long to say so.
+    Late,
 }
 
 #[derive(Default)]
@@ -38,6 +41,8 @@ struct Server {
     unreadable: usize,
     /// A kind that cannot be read once anything was written.
     unreadable_kind: Option<&'static str>,
+    /// What is there once somebody has read, for longer than a kind has to settle.
+    late: BTreeMap<String, u32>,
     fixed: BTreeSet<String>,
 }
 
@@ -78,7 +83,13 @@ impl AnyKind for Memory {
             };
             Planned { id: ObjectId::new(self.kind, *name), needs: needs.clone(), verdict: Ok(change), step: None }
         };
-        Ok(self.want.iter().map(compare).collect())
+        let planned = self.want.iter().map(compare).collect();
+        let late = std::mem::take(&mut server.late);
+        if !late.is_empty() {
+            assert!(clock::advance(self.settles_within() * 2), "a case of this has a clock of its own");
+            server.held.extend(late);
+        }
+        Ok(planned)
     }
 
     fn preflight(&mut self, _: &Set, _: &[Planned]) -> Vec<Problem> {
@@ -93,13 +104,14 @@ impl AnyKind for Memory {
             let value = self.want.iter().find(|(wanted, ..)| *wanted == name).map_or(0, |(_, value, _)| *value);
             let fate = server.fates.get_mut(&name).and_then(VecDeque::pop_front).unwrap_or(Fate::Done);
             server.writes.push(name.clone());
-            if matches!(fate, Fate::Altered) {
-                server.held.insert(name, value + 1);
-            } else if matches!(fate, Fate::Done | Fate::DoneUnheard) {
-                server.held.insert(name, value);
+            match fate {
+                Fate::Altered => drop(server.held.insert(name, value + 1)),
+                Fate::Done | Fate::DoneUnheard => drop(server.held.insert(name, value)),
+                Fate::Late => drop(server.late.insert(name, value)),
+                Fate::LostUnheard | Fate::Refused | Fate::Dropped => {}
             }
             results.push(match fate {
-                Fate::Done | Fate::Dropped | Fate::Altered => Ok(()),
+                Fate::Done | Fate::Dropped | Fate::Altered | Fate::Late => Ok(()),
                 Fate::DoneUnheard | Fate::LostUnheard => Err(Failure::new(Class::Ambiguous, "connection lost")),
                 Fate::Refused => Err(Failure::rejected("not like this")),
             });
@@ -217,6 +229,14 @@ fn what_the_server_does_not_keep_is_a_failure() {
     assert_eq!(reason, Reason::Rejected);
     assert!(text.contains("the server did not keep /v: 1 -> 2"), "{text}");
     assert_eq!(world.writes().len(), 1);
+}
+
+#[test]
+fn a_reading_that_began_early_is_no_late_one_however_long_it_takes() {
+    clock::stand_still();
+    let mut world = World::new().kind("a", &[("x", 2)]).held("x", 1).fate("x", &[Fate::Late]);
+    assert_eq!(world.apply(), (Reason::Ok, "updated a/x\n".into()));
+    assert_eq!(world.writes(), ["x"]);
 }
 
 #[test]

@@ -196,10 +196,12 @@ impl<'r> Run<'r> {
         loop {
             let mut last = None;
             let (mut again, mut lagging) = (BTreeSet::new(), false);
+            // A server that is slow to answer may have looked long before it did: only a reading that began late is a late one.
+            let asked = clock::now();
             match self.plan_again(index, kind) {
                 Ok(()) => {
                     unread = 0;
-                    let late = clock::now() - since >= kind.settles_within();
+                    let late = asked - since >= kind.settles_within();
                     for (id, next) in self.judged(index, late) {
                         match next {
                             Next::Settled(notes) => self.settled(&id, notes),

@@ -22,14 +22,8 @@ impl Client {
         let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let reply = match self.attempt(&Call::get(path).at_most(most), left) {
             Attempt::Answered(reply) => reply,
-            Attempt::NotSent(why) => {
-                self.next_base();
-                return Err(Probe::Closed(why));
-            }
-            Attempt::Lost(why) | Attempt::Nonsense(why) => {
-                self.next_base();
-                return Err(Probe::NotReady(why));
-            }
+            Attempt::NotSent(why) => return Err(Probe::Closed(why)),
+            Attempt::Lost(why) | Attempt::Nonsense(why) => return Err(Probe::NotReady(why)),
             Attempt::Impossible(why) => return Err(Probe::Hopeless(Failure::fatal(why))),
         };
         if reply.status == 200 && !reply.is_html() {
