@@ -63,6 +63,9 @@ pub(crate) struct Folders {
     problems: Vec<Problem>,
     /// Uids of folders that this run made.
     made: BTreeSet<String>,
+    /// Uids of folders that the last plan did not find, and for which nothing was sent since. A twin that made one meanwhile is found by the
+    /// write, which makes nothing twice.
+    absent: BTreeSet<String>,
 }
 
 /// Where a declared folder belongs on this server.
@@ -75,7 +78,7 @@ struct Place {
 impl Folders {
     pub(crate) fn new(scope: &Rc<Scope>, set: &Set) -> Self {
         let (declared, problems) = declared::declared(scope, set);
-        Self { scope: scope.clone(), declared, problems, made: BTreeSet::new() }
+        Self { scope: scope.clone(), declared, problems, made: BTreeSet::new(), absent: BTreeSet::new() }
     }
 
     /// The declared folders.
@@ -84,10 +87,10 @@ impl Folders {
     }
 
     /// Reads the tree from the root down, the folders of one depth at once.
-    fn look(&self) -> Result<Vec<Planned<Step>>, Failure> {
+    fn look(&mut self) -> Result<Vec<Planned<Step>>, Failure> {
         let scope = self.scope.clone();
         let nested = tree::nests(&scope)?;
-        let mut tree = Tree::new(scope.client(), &self.made);
+        let mut tree = Tree::new(scope.client(), &self.made, &self.absent);
         let mut uids: BTreeMap<Vec<String>, String> = BTreeMap::new();
         let mut titles: BTreeMap<Vec<String>, String> = BTreeMap::new();
         let mut verdicts: BTreeMap<&ObjectId, Result<(Change, Todo), Failure>> = BTreeMap::new();
@@ -128,6 +131,7 @@ impl Folders {
         }
         let mut planned = Vec::with_capacity(self.declared.len());
         let mut folder_titles = BTreeSet::new();
+        let mut absent = BTreeSet::new();
         for folder in &self.declared {
             let above = folder.above();
             let mut needs = folder.permissions.as_ref().map(|want| permission::needs(&scope, want)).unwrap_or_default();
@@ -140,6 +144,7 @@ impl Folders {
             let verdict = verdict.and_then(|(change, todo)| {
                 let step = change.writes().then(|| todo.step(&scope)).transpose()?;
                 folder_titles.insert((todo.parent, todo.title));
+                absent.extend(Some(todo.uid).filter(|_| !todo.exists));
                 Ok((if flat { change.note(FLAT) } else { change }, step))
             });
             let (verdict, step) = match verdict {
@@ -151,6 +156,8 @@ impl Folders {
         let mut memory = scope.memory.borrow_mut();
         memory.folder_titles = folder_titles;
         memory.folders = uids;
+        drop(memory);
+        self.absent = absent;
         Ok(planned)
     }
 
@@ -206,6 +213,9 @@ impl Folders {
     fn send(&mut self, step: &Step) -> Result<(), Failure> {
         if let Some((_, failure)) = step.unknown.first() {
             return Err(failure.clone());
+        }
+        if let Some(uid) = &step.makes {
+            self.absent.remove(uid);
         }
         for (index, call) in step.calls.iter().enumerate() {
             self.scope.client().send(call)?;

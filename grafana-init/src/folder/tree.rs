@@ -33,6 +33,8 @@ pub(super) struct Tree<'t> {
     client: &'t Client,
     /// Uids of folders that this run made.
     made: &'t BTreeSet<String>,
+    /// Uids that were not there, and for which nothing was sent since: making the folder above does not make them.
+    absent: &'t BTreeSet<String>,
     /// Uid and title of what lies in each folder.
     lists: BTreeMap<String, Vec<(String, String)>>,
     /// Uids of folders that are there, and the root.
@@ -40,14 +42,15 @@ pub(super) struct Tree<'t> {
 }
 
 impl<'t> Tree<'t> {
-    pub(super) fn new(client: &'t Client, made: &'t BTreeSet<String>) -> Self {
-        Self { client, made, lists: BTreeMap::new(), there: BTreeSet::from([String::new()]) }
+    pub(super) fn new(client: &'t Client, made: &'t BTreeSet<String>, absent: &'t BTreeSet<String>) -> Self {
+        Self { client, made, absent, lists: BTreeMap::new(), there: BTreeSet::from([String::new()]) }
     }
 
     /// Finds folders of one depth: by their uid wherever they are, else by their title where they belong. What is in the parents is
     /// read first, one list for each; only what is not in them is asked for one by one.
     pub(super) fn find(&mut self, sought: &[Sought]) -> Result<Vec<Result<(String, Option<Found>), Failure>>, Failure> {
-        let parents: BTreeSet<&str> = sought.iter().map(|one| one.parent).collect();
+        let asked = |one: &&Sought| !self.absent.contains(&one.own);
+        let parents: BTreeSet<&str> = sought.iter().filter(asked).map(|one| one.parent).collect();
         let unread: Vec<&str> = parents
             .into_iter()
             .filter(|parent| self.there.contains(*parent) && !self.lists.contains_key(*parent))
@@ -58,6 +61,7 @@ impl<'t> Tree<'t> {
         }
         let found = parallel(sought, READERS, |one| match listed(self.inside(one.parent), one) {
             Ok(Some(found)) => Ok(found),
+            Ok(None) if self.absent.contains(&one.own) => Ok((one.own.clone(), None)),
             Ok(None) => self.elsewhere(one),
             Err(failure) => Err(failure),
         });
