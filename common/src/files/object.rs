@@ -78,9 +78,9 @@ impl Object {
                 drop(text);
                 drop_schema(&mut value);
                 let mut value = (self.unwrap)(&self.id.name, value);
-                let missing = self.resolver.replace(&mut value).missing;
-                // Resolved when the file was read, so that nothing can be missing now.
-                missing.first().map_or(Ok(value), |(_, reason)| Err(fails(reason)))
+                // Resolved when the file was read: what is missing was told then, and stays as it is only where nothing is sent.
+                self.resolver.replace(&mut value);
+                Ok(value)
             }
         }
     }

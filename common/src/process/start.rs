@@ -151,9 +151,9 @@ fn known_kinds(app: App, args: Args) -> Result<Args, String> {
 }
 
 /// How long the last record may take to be written once everybody else is told: nobody may be reading stderr.
-const FLUSH: Duration = Duration::from_millis(900);
+const FLUSH: Duration = Duration::from_millis(700);
 /// How long everything may take after a signal, which is answered within a second.
-const GOODBYE: Duration = Duration::from_millis(950);
+const GOODBYE: Duration = Duration::from_millis(900);
 
 /// What `main` keeps to itself, so that the run can be told of however it ends.
 struct Last {
