@@ -163,6 +163,10 @@ fn signals() {
             tries.extend(SIGNALS.map(|(signal, code)| (name, moment, signal, code)));
         }
     }
-    each(&mut row, &tries, |(name, moment, signal, code)| signaled(name, *moment, *signal, *code, &library));
+    each(&mut row, &tries, |(name, moment, signal, code)| {
+        // What a busy machine holds up is late once; what waits for something is late each time.
+        let late: Vec<String> = (0..3).map_while(|_| signaled(name, *moment, *signal, *code, &library)).collect();
+        (late.len() == 3).then(|| late.concat())
+    });
     row.end("ended within 1 s");
 }

@@ -152,6 +152,8 @@ fn known_kinds(app: App, args: Args) -> Result<Args, String> {
 
 /// How long the last record may take to be written once everybody else is told: nobody may be reading stderr.
 const FLUSH: Duration = Duration::from_millis(700);
+/// The same after a signal: who reads at all has read by then.
+const FLUSH_AFTER_SIGNAL: Duration = Duration::from_millis(300);
 /// How long everything may take after a signal, which is answered within a second.
 const GOODBYE: Duration = Duration::from_millis(900);
 
@@ -202,9 +204,9 @@ impl Last {
     /// Tells everybody how the run ended, the last record last; returns the code.
     fn say(&self, reason: Reason, error: Option<&str>) -> ExitCode {
         let (common, codes) = (&self.told.common, self.told.common.exit_codes);
-        let end = match reason {
-            Reason::Signal(_) => Deadline::after(GOODBYE),
-            _ => Deadline::after(telemetry::LIMIT + FLUSH),
+        let (end, flush) = match reason {
+            Reason::Signal(_) => (Deadline::after(GOODBYE), FLUSH_AFTER_SIGNAL),
+            _ => (Deadline::after(telemetry::LIMIT + FLUSH), FLUSH),
         };
         let mut push = Push::new(common, self.told.command.as_ref(), reason, &self.sender, &self.events);
         let mut figures = self.report.finish(reason, codes, error);
@@ -227,7 +229,7 @@ impl Last {
             termination_log(Path::new("/dev/termination-log"), last);
             push.rest(&figures);
             // Said after the push, whose warnings would otherwise come behind what is documented to be the last record.
-            output::say_last(end.left().min(FLUSH), || {
+            output::say_last(end.left().min(flush), || {
                 if self.told.command != Some(Command::Healthcheck) || figures.reason != Reason::Ok {
                     log::logger().log(last);
                 }
