@@ -15,12 +15,12 @@ struct Target {
     _server: Option<(OpenSearch, IsmFront)>,
 }
 
-fn each(case: impl Fn(&Target)) {
-    for variant in Variant::usable(&[Variant::Core2, Variant::Core3]) {
+fn each(case: impl Fn(&Target) + Sync) {
+    Variant::each(&[Variant::Core2, Variant::Core3], |variant| {
         let node = OpenSearch::of(variant).start();
         let front = IsmFront::of(&node);
         case(&Target { settings: vec![("OPENSEARCH_URL", front.url())], _server: Some((node, front)) });
-    }
+    });
     // `./test` says when this is left out.
     let names = ["OPENSEARCH_URL", "OPENSEARCH_USERNAME", "OPENSEARCH_PASSWORD", "OPENSEARCH_CA_FILE"];
     let set = |name| Some((name, std::env::var(name).ok().filter(|value| !value.is_empty())?));

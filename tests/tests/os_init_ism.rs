@@ -1,4 +1,5 @@
-//! ISM and snapshot management: the stand-in for the plugin in front of a real node. What it keeps is what recorded nodes kept.
+//! ISM and snapshot management: the stand-in for the plugin in front of a real node. What it keeps is what recorded nodes kept. The cases
+//! share a node of each version, where each has indices of its own; what the plugin holds is each case's front's.
 
 use kit::ism::IsmFront;
 use kit::sandbox::{Run, Sandbox};
@@ -26,8 +27,8 @@ fn run(front: &IsmFront, files: &[(&str, Value)]) -> Run {
 #[test]
 fn a_late_policy_is_attached_and_its_change_moves_only_its_own_indices() {
     for variant in Variant::usable(&CORES) {
-        let node = OpenSearch::of(variant).start();
-        let front = IsmFront::of(&node);
+        let node = OpenSearch::shared(variant);
+        let front = IsmFront::of(node);
         for index in ["late-1", "late-2", "other-1", ".late-dot"] {
             node.put(&format!("/{index}"), &json!({"settings": {"number_of_replicas": 0}}));
         }
@@ -73,8 +74,8 @@ fn a_late_policy_is_attached_and_its_change_moves_only_its_own_indices() {
 #[test]
 fn a_pattern_that_matches_nothing_yet_is_nothing_to_attach() {
     for variant in Variant::usable(&CORES) {
-        let node = OpenSearch::of(variant).start();
-        let front = IsmFront::of(&node);
+        let node = OpenSearch::shared(variant);
+        let front = IsmFront::of(node);
         let mut files = vec![
             ("ism_policies/keep.json", policy("1d")),
             ("ism_attachments/keep.json", json!({"indices": ["clog-*"], "update": true})),
@@ -96,8 +97,8 @@ fn a_pattern_that_matches_nothing_yet_is_nothing_to_attach() {
 #[test]
 fn an_index_on_an_old_version_is_moved_by_whichever_run_finds_it() {
     for variant in Variant::usable(&CORES) {
-        let node = OpenSearch::of(variant).start();
-        let front = IsmFront::of(&node);
+        let node = OpenSearch::shared(variant);
+        let front = IsmFront::of(node);
         node.put("/old-1", &json!({"settings": {"number_of_replicas": 0}}));
         let described = |text: &str| {
             let mut body = policy("1d");
@@ -127,8 +128,8 @@ fn an_index_on_an_old_version_is_moved_by_whichever_run_finds_it() {
 #[test]
 fn before_the_first_job_the_held_policy_tells_the_version() {
     for variant in Variant::usable(&CORES) {
-        let node = OpenSearch::of(variant).start();
-        let front = IsmFront::of(&node);
+        let node = OpenSearch::shared(variant);
+        let front = IsmFront::of(node);
         node.put("/new-1", &json!({"settings": {"number_of_replicas": 0}}));
         let files = |age: &str| {
             [
@@ -148,8 +149,8 @@ fn before_the_first_job_the_held_policy_tells_the_version() {
 #[test]
 fn a_data_stream_gets_its_policy_too() {
     for variant in Variant::usable(&CORES) {
-        let node = OpenSearch::of(variant).start();
-        let front = IsmFront::of(&node);
+        let node = OpenSearch::shared(variant);
+        let front = IsmFront::of(node);
         node.put("/_index_template/met", &json!({"index_patterns": ["met-*"], "data_stream": {}, "priority": 5}));
         node.put("/_data_stream/met-a", &json!({}));
         node.put("/.met-dot", &json!({"settings": {"number_of_replicas": 0}}));
@@ -168,8 +169,8 @@ fn a_data_stream_gets_its_policy_too() {
 #[test]
 fn jobs_are_made_changed_and_left_to_their_progress() {
     for variant in Variant::usable(&CORES) {
-        let node = OpenSearch::of(variant).start();
-        let front = IsmFront::of(&node);
+        let node = OpenSearch::shared(variant);
+        let front = IsmFront::of(node);
         let files = |description: &str, enabled: bool, group: &str| {
             let schedule = json!({"interval": {"period": 1, "unit": "Hours"}});
             [

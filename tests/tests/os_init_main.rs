@@ -83,17 +83,12 @@ fn val_spc_101_a_second_run_exits_0_and_writes_nothing() {
     }
 }
 
-/// Acceptance scenario 5, cold start.
+/// Acceptance scenario 5, cold start; with security in `os_init_security`. The cases that cannot share a node come after it on the same one.
 #[test]
 fn val_spc_102_started_first_it_waits_for_the_server_and_succeeds() {
-    for variant in Variant::usable(&Variant::ALL) {
+    Variant::each(&[Variant::Core2, Variant::Core3, Variant::Knn3], |variant| {
         let node = OpenSearch::of(variant).cold();
-        let mut sandbox = sandbox(&node.url(), &stack("cold"));
-        if variant.secured() {
-            sandbox.set("OPENSEARCH_USERNAME", OpenSearch::ADMIN.0);
-            sandbox.set("OPENSEARCH_PASSWORD", OpenSearch::ADMIN.1);
-            sandbox.set("OPENSEARCH_CA_FILE", kit::servers::certificates().join("ca.pem").display().to_string());
-        }
+        let sandbox = sandbox(&node.url(), &stack("cold")).deadline(Duration::from_mins(3));
         let mut running = sandbox.spawn(&[]);
         kit::eventually(Duration::from_secs(10), || running.stderr_so_far().contains("connection refused"));
         assert!(running.running(), "it blocks while nothing listens");
@@ -102,7 +97,13 @@ fn val_spc_102_started_first_it_waits_for_the_server_and_succeeds() {
         run.expect_code(0);
         assert!(run.count("wait_ms") > 500, "{run}");
         assert_eq!(node.curl("GET", "/_index_template/cold-t00", None).0, 200);
-    }
+        a_hidden_index_is_exported(&node);
+        if variant == Variant::Knn3 {
+            a_setting_is_not_its_namesakes_beginning(&node);
+        } else {
+            a_catch_all_template_is_no_obstacle(&node);
+        }
+    });
 }
 
 #[test]
@@ -367,33 +368,28 @@ fn what_the_server_drops_is_named() {
 }
 
 /// Somebody's catch-all template stands in nobody's way, and can be edited.
-#[test]
-fn a_catch_all_template_is_no_obstacle() {
-    for variant in Variant::usable(&CORES) {
-        let node = OpenSearch::of(variant).start();
-        let sandbox = sandbox(&node.url(), &[]);
-        for interval in ["5s", "10s"] {
-            let body = json!({"index_patterns": ["*"], "priority": 0, "template": {"settings": {"number_of_replicas": 0, "refresh_interval": interval}}});
-            sandbox.write("index_templates/default.json", body.to_string());
-            sandbox.run(&[]).expect_code(0);
-        }
-        sandbox.write(
-            "component_templates/late.json",
-            json!({"template": {"settings": {"number_of_shards": 1}}}).to_string(),
-        );
+fn a_catch_all_template_is_no_obstacle(node: &OpenSearch) {
+    let sandbox = sandbox(&node.url(), &[]);
+    for interval in ["5s", "10s"] {
+        let body = json!({"index_patterns": ["*"], "priority": 0, "template": {"settings": {"number_of_replicas": 0, "refresh_interval": interval}}});
+        sandbox.write("index_templates/default.json", body.to_string());
         sandbox.run(&[]).expect_code(0);
-        // Not even one of the highest priority.
-        sandbox.remove("index_templates/default.json");
-        node.put(
+    }
+    sandbox
+        .write("component_templates/late.json", json!({"template": {"settings": {"number_of_shards": 1}}}).to_string());
+    sandbox.run(&[]).expect_code(0);
+    // Not even one of the highest priority.
+    sandbox.remove("index_templates/default.json");
+    node.curl("DELETE", "/_data_stream/cold-ds-one", None);
+    node.put(
             "/_index_template/top",
             &json!({"index_patterns": ["*"], "priority": 9_007_199_254_740_991_u64, "template": {"settings": {"number_of_replicas": 0}}}),
         );
-        sandbox.write(
-            "component_templates/later.json",
-            json!({"template": {"settings": {"number_of_shards": 1}}}).to_string(),
-        );
-        sandbox.run(&[]).expect_code(0);
-    }
+    sandbox.write(
+        "component_templates/later.json",
+        json!({"template": {"settings": {"number_of_shards": 1}}}).to_string(),
+    );
+    sandbox.run(&[]).expect_code(0);
 }
 
 /// The documented bootstrap: everything but the alias comes from the template.
@@ -445,19 +441,16 @@ fn what_can_change_does_beside_what_cannot() {
 }
 
 /// A setting whose name another one's begins with is not sent along.
-#[test]
-fn a_setting_is_not_its_namesakes_beginning() {
-    for variant in Variant::usable(&[Variant::Knn3]) {
-        let node = OpenSearch::of(variant).start();
-        let proxy = HttpProxy::to(&node.url());
-        let sandbox = sandbox(&proxy.url(), &[]);
-        for search in [100, 200] {
-            let body = json!({"settings": {"number_of_replicas": 0, "index.knn": true, "index.knn.algo_param.ef_search": search}});
-            sandbox.write("indices/vectors.json", body.to_string());
-            sandbox.run(&[]).expect_code(0);
-        }
-        assert_eq!(proxy.writes().len(), 2);
+fn a_setting_is_not_its_namesakes_beginning(node: &OpenSearch) {
+    let proxy = HttpProxy::to(&node.url());
+    let sandbox = sandbox(&proxy.url(), &[]);
+    for search in [100, 200] {
+        let body =
+            json!({"settings": {"number_of_replicas": 0, "index.knn": true, "index.knn.algo_param.ef_search": search}});
+        sandbox.write("indices/vectors.json", body.to_string());
+        sandbox.run(&[]).expect_code(0);
     }
+    assert_eq!(proxy.writes().len(), 2);
 }
 
 #[test]
@@ -581,9 +574,7 @@ fn a_repository_that_does_not_work_is_never_unchanged() {
     }
 }
 
-#[test]
-fn a_hidden_index_is_exported() {
-    let node = OpenSearch::of(Variant::Core2).start();
+fn a_hidden_index_is_exported(node: &OpenSearch) {
     node.put("/hidden-one", &json!({"settings": {"index.hidden": true, "number_of_replicas": 0}}));
     let sandbox = sandbox(&node.url(), &[]);
     let out = sandbox.path("out");

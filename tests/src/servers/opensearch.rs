@@ -67,6 +67,18 @@ impl Variant {
         };
         wanted.iter().copied().filter(usable).collect()
     }
+
+    /// The case on each of them that this machine can run, two at once: a start is mostly waiting.
+    #[track_caller]
+    pub fn each(wanted: &[Self], case: impl Fn(Self) + Sync) {
+        for pair in Self::usable(wanted).chunks(2) {
+            std::thread::scope(|scope| {
+                for variant in pair {
+                    scope.spawn(|| case(*variant));
+                }
+            });
+        }
+    }
 }
 
 /// What to start.
@@ -135,10 +147,11 @@ impl OpenSearch {
         Plan { variant, nodes: 1, https: variant.secured(), settings: Vec::new() }
     }
 
-    /// One node that the cases of a test binary use together; each with names of its own.
+    /// One node that the cases of a test binary use together; each with names of its own. It speaks plain HTTP, so that proxies can look
+    /// inside; who needs HTTPS starts one.
     pub fn shared(variant: Variant) -> &'static Self {
         static SHARED: [OnceLock<OpenSearch>; 5] = [const { OnceLock::new() }; 5];
-        SHARED[variant as usize].get_or_init(|| Self::of(variant).start())
+        SHARED[variant as usize].get_or_init(|| Self::of(variant).plain_http().start())
     }
 
     /// What was started.
@@ -173,7 +186,7 @@ impl OpenSearch {
     pub fn wait_ready(&self) {
         let count = self.nodes.count();
         for node in 1..=count {
-            self.nodes.wait_for(node, Duration::from_secs(90), || {
+            self.nodes.wait_for(node, Duration::from_mins(3), || {
                 let Ok((200, health)) = self.ask(node, "GET", "/_cluster/health", None) else { return false };
                 health["number_of_nodes"] == count && health["status"] != "red"
             });
