@@ -128,6 +128,10 @@ pub(crate) fn explain(body: &str) -> Option<String> {
         ("is not accessible on", "the nodes cannot use it: is the folder or bucket there, and may they write to it?"),
         ("not allowed in your policy", "the action is not in plugins.index_state_management.allow_list"),
         ("no handler found for uri", "the plugin that this needs is not installed on the server"),
+        (
+            "non dynamic settings",
+            "an open index keeps it: take the server's value into the file, or make another index",
+        ),
         ("more than one write index", "an alias can have one: another index has it already"),
     ];
     let hint = hints.iter().find(|(text, _)| words.contains(text)).map(|(_, hint)| format!(" ({hint})"));

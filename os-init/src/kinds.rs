@@ -13,7 +13,7 @@ use crate::attachment::{self, Attachments};
 use crate::cluster::Cluster;
 use crate::document::{exported, redacted, unwrap_listed, unwrap_named};
 use crate::user::{self, Users};
-use crate::{alias, data_stream, index, ism, job, pipeline, script, security, settings, snapshot, template};
+use crate::{alias, data_stream, index, ism, job, known, pipeline, script, security, settings, snapshot, template};
 
 /// Where the kinds' files lie, and how a whole GET answer becomes a body.
 pub(crate) static SPECS: [KindSpec; 20] = [
@@ -64,6 +64,7 @@ static ROWS: [Row<Cluster>; 19] = [
         secrets: &REPOSITORY_SECRETS,
         check: snapshot::check_repository,
         export: |name, body, have| redacted("snapshot_repositories", &REPOSITORY_SECRETS, name, body, have),
+        knows: known::REPOSITORY,
         ..Row::stepped("snapshot_repositories", snapshot::read_repositories, |making| {
             Ok(snapshot::step_repository(making))
         })
@@ -72,6 +73,8 @@ static ROWS: [Row<Cluster>; 19] = [
         normal: security::normal_action_group,
         check: security::check_action_group,
         export: exported,
+        knows: known::ACTION_GROUP,
+        together: Some(security::TOGETHER),
         ..Row::stepped("action_groups", security::read_action_groups, |making| Ok(security::step_action_group(making)))
     },
     Row {
@@ -79,12 +82,16 @@ static ROWS: [Row<Cluster>; 19] = [
         check: security::check_role,
         needs: security::needs_role,
         export: exported,
+        knows: known::ROLE,
+        together: Some(security::TOGETHER),
         ..Row::stepped("roles", security::read_roles, |making| Ok(security::step_role(making)))
     },
     Row {
         normal: security::normal_tenant,
         check: security::check_tenant,
         export: exported,
+        knows: known::TENANT,
+        together: Some(security::TOGETHER),
         ..Row::stepped("tenants", security::read_tenants, |making| Ok(security::step_tenant(making)))
     },
     Row {
@@ -92,6 +99,7 @@ static ROWS: [Row<Cluster>; 19] = [
         check: script::check,
         preflight: script::preflight,
         export: exported,
+        knows: known::SCRIPT,
         ..Row::stepped("scripts", script::read, |making| Ok(script::step(&making)))
     },
     Row {
@@ -110,6 +118,7 @@ static ROWS: [Row<Cluster>; 19] = [
         check: template::check_component,
         preflight: template::preflight_components,
         export: exported,
+        knows: known::COMPONENT_TEMPLATE,
         ..Row::stepped("component_templates", template::read_components, |making| Ok(template::step_component(&making)))
     },
     Row {
@@ -118,6 +127,7 @@ static ROWS: [Row<Cluster>; 19] = [
         check: ism::check,
         preflight: ism::preflight,
         export: |name, body, have| redacted("ism_policies", &ism::SECRETS, name, body, have),
+        knows: known::ISM_POLICY,
         ..Row::stepped("ism_policies", ism::read, |making| Ok(ism::step(making)))
     },
     Row {
@@ -126,6 +136,7 @@ static ROWS: [Row<Cluster>; 19] = [
         needs: template::needs,
         preflight: template::preflight_index_templates,
         export: exported,
+        knows: known::INDEX_TEMPLATE,
         ..Row::stepped("index_templates", template::read_index_templates, |making| {
             Ok(template::step_index_template(&making))
         })
@@ -164,6 +175,7 @@ static ROWS: [Row<Cluster>; 19] = [
         check: job::check_rollup,
         needs: job::needs_rollup,
         export: exported,
+        knows: known::ROLLUP,
         ..Row::stepped("rollups", job::read_rollups, |making| Ok(job::step_rollup(making)))
     },
     Row {
@@ -172,6 +184,7 @@ static ROWS: [Row<Cluster>; 19] = [
         check: job::check_transform,
         needs: job::needs_transform,
         export: exported,
+        knows: known::TRANSFORM,
         ..Row::stepped("transforms", job::read_transforms, |making| Ok(job::step_transform(making)))
     },
     Row {
@@ -180,6 +193,7 @@ static ROWS: [Row<Cluster>; 19] = [
         needs: snapshot::needs_policy,
         preflight: snapshot::preflight_policies,
         export: exported,
+        knows: known::SM_POLICY,
         ..Row::stepped("sm_policies", snapshot::read_policies, |making| Ok(snapshot::step_policy(making)))
     },
     Row {
@@ -191,6 +205,7 @@ static ROWS: [Row<Cluster>; 19] = [
         preflight: user::preflight,
         export: user::export,
         send: user::send,
+        knows: known::USER,
         ..Row::stepped(user::KIND, user::read, |making| Ok(user::step(making)))
     },
     Row {
@@ -199,6 +214,8 @@ static ROWS: [Row<Cluster>; 19] = [
         needs: security::needs_mapping,
         preflight: security::preflight_mappings,
         export: exported,
+        knows: known::MAPPING,
+        together: Some(security::TOGETHER),
         ..Row::stepped("roles_mapping", security::read_mappings, |making| Ok(security::step_mapping(making)))
     },
 ];

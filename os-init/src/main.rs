@@ -11,6 +11,7 @@ mod index;
 mod ism;
 mod job;
 mod kinds;
+mod known;
 mod lockout;
 mod mapping;
 mod normal;

@@ -28,6 +28,8 @@ pub(crate) fn read_repositories(cluster: &Cluster, ask: Ask<'_>) -> Result<Held,
             have.meta = match cluster.client.send(&Call::post(path, "").reads()) {
                 Ok(_) => Value::Null,
                 Err(failure) if failure.class == Class::Rejected => json!({"unusable": failure.message}),
+                // A right that is missing does not come by itself.
+                Err(failure) if failure.class == Class::Auth => return Err(failure),
                 Err(failure) => json!({"unknown": failure.message}),
             };
         }

@@ -185,8 +185,11 @@ fn holds(cluster: &Cluster, name: &str, password: &str) -> Result<bool, String> 
 
 fn logs_in(cluster: &Cluster, name: &str, password: &str) -> Result<bool, Failure> {
     let client = cluster.client.with_login(&Login::Basic(name.to_owned(), Secret::new(password)));
-    // 403 is a right password of somebody with few rights.
     let reply = client.send(&Call::get("/_plugins/_security/authinfo").accept(401).accept(403))?;
+    // 403 is a right password of somebody with few rights, where it names them; anybody else's says nothing about it.
+    if reply.status == 403 && !reply.body.contains(&format!("name={name},")) {
+        return Err(Failure::new(Class::Auth, "403, which does not come from the log-in"));
+    }
     Ok(reply.status != 401)
 }
 

@@ -1,5 +1,7 @@
 //! Users, roles and mappings on real nodes with the security plugin, and the ways to log in.
 
+use std::time::Duration;
+
 use kit::proxy::HttpProxy;
 use kit::sandbox::Sandbox;
 use kit::servers::opensearch::{OpenSearch, Variant};
@@ -19,7 +21,7 @@ fn sandbox(url: &str, files: &[(&str, Value)]) -> Sandbox {
 #[test]
 fn a_rotated_secret_is_one_write_and_other_users_are_left() {
     for variant in Variant::usable(&SECURED) {
-        let node = OpenSearch::of(variant).plain_http().start();
+        let node = OpenSearch::shared(variant);
         let proxy = HttpProxy::to(&node.url());
         let hash = "$2y$12$Fm7gQh4trqrJnWSBk8VYxe3EqYmbwmttzPBA5qI1hLyqvBOJQSgYW";
         let mut sandbox = sandbox(
@@ -62,8 +64,10 @@ fn a_rotated_secret_is_one_write_and_other_users_are_left() {
             .write("internal_users/by-hash.json", json!({"hash": format!("{}2", &hash[..hash.len() - 1])}).to_string());
         sandbox.run(&[]).expect_code(0);
         assert_eq!(proxy.writes(), ["PUT /_plugins/_security/api/internalusers/by-hash"]);
-        weak_and_reserved(&node, &proxy);
-        own_account(&node, &proxy);
+        weak_and_reserved(node, &proxy);
+        own_account(node, &proxy);
+        a_password_that_could_not_be_tried_is_not_written(&proxy);
+        a_run_does_not_lock_itself_out(node, &proxy);
     }
 }
 
@@ -113,17 +117,26 @@ fn own_account(node: &OpenSearch, proxy: &HttpProxy) {
     assert_eq!(proxy.writes(), [""; 0]);
 }
 
+/// Acceptance scenario 5, cold start, over HTTPS.
 #[test]
-fn certificates_are_checked_and_log_in() {
-    for variant in Variant::usable(&SECURED) {
-        let node = OpenSearch::shared(variant);
+fn val_spc_102_started_first_it_waits_and_certificates_are_checked_and_log_in() {
+    Variant::each(&SECURED, |variant| {
+        let node = OpenSearch::of(variant).cold();
         let tls = kit::servers::certificates();
         let file = |name: &str| tls.join(name).display().to_string();
         let files = [("tenants/by-certificate.json", json!({"description": "d"}))];
+        let by_password =
+            sandbox(&node.url(), &files).env("OPENSEARCH_CA_FILE", file("ca.pem")).deadline(Duration::from_mins(3));
+        let mut running = by_password.spawn(&[]);
+        kit::eventually(Duration::from_secs(10), || running.stderr_so_far().contains("connection refused"));
+        assert!(running.running(), "it blocks while nothing listens");
+        node.launch();
+        let waited = running.wait();
+        waited.expect_code(0);
+        assert!(waited.count("wait_ms") > 500, "{waited}");
+        assert_eq!((waited.count("created"), by_password.run(&[]).count("unchanged")), (1, 1), "{waited}");
         let without_ca = sandbox(&node.url(), &files);
         without_ca.run(&[]).expect_code(1).expect_stderr("certificate");
-        let by_password = sandbox(&node.url(), &files).env("OPENSEARCH_CA_FILE", file("ca.pem"));
-        by_password.run(&[]).expect_code(0);
         let by_certificate = Sandbox::new("os-init")
             .config(&files)
             .env("OPENSEARCH_URL", node.url())
@@ -137,41 +150,109 @@ fn certificates_are_checked_and_log_in() {
             .env("OPENSEARCH_CA_FILE", file("ca.pem"))
             .env("OPENSEARCH_USERNAME", OpenSearch::LIMITED.0)
             .env("OPENSEARCH_PASSWORD", OpenSearch::LIMITED.1)
-            .env("WAIT_TIMEOUT", "2s");
+            .env("WAIT_TIMEOUT", "8s");
         let run = limited.run(&[]);
         run.expect_code(1);
         assert_eq!(run.field("exit_reason"), "auth", "{run}");
-    }
+    });
 }
 
-/// Who takes the last way to its own rights locks everybody out.
-#[test]
-fn a_run_does_not_lock_itself_out() {
-    for variant in Variant::usable(&SECURED) {
-        let node = OpenSearch::of(variant).plain_http().start();
-        let proxy = HttpProxy::to(&node.url());
-        let mapping = |body: Value| sandbox(&proxy.url(), &[("roles_mapping/all_access.json", body)]);
-        let locked = mapping(json!({"backend_roles": ["cn=ops"]}));
-        for command in ["plan", "apply"] {
-            locked.run(&[command]).expect_code(1);
-        }
-        locked.run(&[]).expect_stderr("would take the role all_access from admin, the user of this run");
-        assert_eq!(proxy.writes(), [""; 0]);
-        mapping(json!({"backend_roles": ["cn=ops"], "users": ["admin"]})).run(&[]).expect_code(0);
-        mapping(json!({"backend_roles": ["cn=ops", "admin"]})).run(&[]).expect_code(0);
-        // The same by the run's own user.
-        node.put(
-            "/_plugins/_security/api/internalusers/deploy",
-            &json!({"password": "First-Secret-of-22!", "backend_roles": ["admin"]}),
-        );
-        let body = json!({"password": "First-Secret-of-22!", "backend_roles": ["nobody"]});
-        let mut own = sandbox(&proxy.url(), &[("internal_users/deploy.json", body)]);
-        own.set("OPENSEARCH_USERNAME", "deploy");
-        own.set("OPENSEARCH_PASSWORD", "First-Secret-of-22!");
-        proxy.clear();
-        own.run(&[]).expect_code(1).expect_stderr("would take the role all_access from deploy");
-        assert_eq!(proxy.writes(), [""; 0]);
+/// A check that could not be made is a note: no write, and nothing is said to be equal that is not known to be.
+fn a_password_that_could_not_be_tried_is_not_written(proxy: &HttpProxy) {
+    use kit::proxy::http::Verdict;
+    let files = [("internal_users/untried.json", json!({"password": "Granite-Otter-91-x!"}))];
+    let mut sandbox = sandbox(&proxy.url(), &files);
+    sandbox.set("MAX_RETRIES", "1");
+    sandbox.run(&[]).expect_code(0);
+    proxy.clear();
+    proxy.rule(|request, _| match request.path() {
+        "/_plugins/_security/authinfo" => Verdict::Answer(kit::http1::Response::json(503, &json!({"status": 503}))),
+        _ => Verdict::Pass,
+    });
+    let plan = sandbox.run(&["plan"]);
+    plan.expect_code(0);
+    assert!(plan.stdout.contains("password not verified"), "{plan}");
+    sandbox.run(&[]).expect_code(0);
+    assert_eq!(proxy.writes(), [""; 0]);
+    proxy.pass();
+}
+
+/// Who takes the last way to its own rights locks everybody out. For a moment others have none: not beside another case.
+fn a_run_does_not_lock_itself_out(node: &OpenSearch, proxy: &HttpProxy) {
+    proxy.clear();
+    let mapping = |body: Value| sandbox(&proxy.url(), &[("roles_mapping/all_access.json", body)]);
+    let locked = mapping(json!({"backend_roles": ["cn=ops"]}));
+    for command in ["plan", "apply"] {
+        locked.run(&[command]).expect_code(1);
     }
+    locked.run(&[]).expect_stderr("would take the role all_access from admin, the user of this run");
+    assert_eq!(proxy.writes(), [""; 0]);
+    mapping(json!({"backend_roles": ["cn=ops"], "users": ["admin"]})).run(&[]).expect_code(0);
+    mapping(json!({"backend_roles": ["cn=ops", "admin"]})).run(&[]).expect_code(0);
+    // The same by the run's own user.
+    node.put(
+        "/_plugins/_security/api/internalusers/locked",
+        &json!({"password": "First-Secret-of-22!", "backend_roles": ["admin"]}),
+    );
+    let body = json!({"password": "First-Secret-of-22!", "backend_roles": ["nobody"]});
+    let mut own = sandbox(&proxy.url(), &[("internal_users/locked.json", body)]);
+    own.set("OPENSEARCH_USERNAME", "locked");
+    own.set("OPENSEARCH_PASSWORD", "First-Secret-of-22!");
+    proxy.clear();
+    own.run(&[]).expect_code(1).expect_stderr("would take the role all_access from locked");
+    assert_eq!(proxy.writes(), [""; 0]);
+}
+
+/// A write of security's takes a second, whatever is in it: objects of a kind go together, and one that is refused stops no other.
+#[test]
+fn many_objects_of_a_kind_are_one_write_and_each_has_its_own_end() {
+    Variant::each(&SECURED, |variant| {
+        let node = OpenSearch::shared(variant);
+        let proxy = HttpProxy::to(&node.url());
+        let declared = |number: usize| {
+            let name = format!("many-{number:02}");
+            [
+                (format!("action_groups/{name}.json"), json!({"allowed_actions": ["read"], "type": "index"})),
+                (format!("roles/{name}.json"), json!({"cluster_permissions": ["cluster_monitor"]})),
+                (format!("tenants/{name}.json"), json!({"description": "d"})),
+                (format!("roles_mapping/{name}.json"), json!({"backend_roles": ["b"]})),
+            ]
+        };
+        let sandbox = sandbox(&proxy.url(), &[]);
+        for (path, body) in (0..12).flat_map(declared) {
+            sandbox.write(&path, body.to_string());
+        }
+        let first = sandbox.run(&[]);
+        first.expect_code(0);
+        let patched = ["actiongroups", "roles", "tenants", "rolesmapping"];
+        let writes = patched.map(|kind| format!("PATCH /_plugins/_security/api/{kind}"));
+        assert_eq!((proxy.writes(), first.count("created")), (writes.to_vec(), 48), "{first}");
+        proxy.clear();
+        sandbox.run(&[]).expect_code(0);
+        assert_eq!(proxy.writes(), [""; 0]);
+        // One that the server refuses, among changes of others.
+        for number in 0..3 {
+            let body = json!({"cluster_permissions": ["cluster_all"]});
+            sandbox.write(&format!("roles/many-{number:02}.json"), body.to_string());
+        }
+        let bad = json!({"index_permissions": [{"index_patterns": ["a"], "masked_fields": ["a::b::c::d"], "allowed_actions": ["read"]}]});
+        sandbox.write("roles/many-bad.json", bad.to_string());
+        let mixed = sandbox.run(&[]);
+        mixed.expect_code(1).expect_stderr("roles/many-bad");
+        assert_eq!((mixed.count("updated"), mixed.count("failed")), (3, 1), "{mixed}");
+        assert_eq!(proxy.count("PATCH"), 1, "{mixed}");
+        let role = node.get("/_plugins/_security/api/roles/many-02");
+        assert_eq!(role["many-02"]["cluster_permissions"], json!(["cluster_all"]));
+        // Servers read these names in a patch as others.
+        sandbox.remove("roles/many-bad.json");
+        for name in ["odd~00", "odd~01"] {
+            sandbox.write(&format!("tenants/{name}.json"), json!({"description": "d"}).to_string());
+        }
+        proxy.clear();
+        let odd = sandbox.run(&[]);
+        odd.expect_code(0);
+        assert_eq!((proxy.count("PUT"), proxy.count("PATCH")), (2, 0), "{odd}");
+    });
 }
 
 /// What only the server's machinery would complain about, in the middle of applying, is known from the files.
@@ -218,28 +299,6 @@ fn shapes_are_checked_without_a_server() {
         let run = Sandbox::new("os-init").config(&[(path, body)]).run(&["validate"]);
         run.expect_code(1).expect_stderr(words);
     }
-}
-
-/// A check that could not be made is a note: no write, and nothing is said to be equal that is not known to be.
-#[test]
-fn a_password_that_could_not_be_tried_is_not_written() {
-    use kit::proxy::http::Verdict;
-    let node = OpenSearch::of(Variant::Security2).plain_http().start();
-    let proxy = HttpProxy::to(&node.url());
-    let files = [("internal_users/one.json", json!({"password": "Granite-Otter-91-x!"}))];
-    let mut sandbox = sandbox(&proxy.url(), &files);
-    sandbox.set("MAX_RETRIES", "1");
-    sandbox.run(&[]).expect_code(0);
-    proxy.clear();
-    proxy.rule(|request, _| match request.path() {
-        "/_plugins/_security/authinfo" => Verdict::Answer(kit::http1::Response::json(503, &json!({"status": 503}))),
-        _ => Verdict::Pass,
-    });
-    let plan = sandbox.run(&["plan"]);
-    plan.expect_code(0);
-    assert!(plan.stdout.contains("password not verified"), "{plan}");
-    sandbox.run(&[]).expect_code(0);
-    assert_eq!(proxy.writes(), [""; 0]);
 }
 
 /// The security plugin's own folder is taken as it is; what is the node's or the server's is left to them.

@@ -17,9 +17,8 @@ use crate::net::http::{Call, Reply};
 
 mod paths;
 
+use paths::named;
 pub use paths::{drop_where, hide_all, matching};
-
-use paths::touches;
 
 /// One object as the server has it.
 #[derive(Debug)]
@@ -162,6 +161,15 @@ pub enum Knows {
     Only(&'static [&'static str]),
 }
 
+/// One write of several objects, done whole or not at all. Where it is refused, each is sent by itself: one refusal stops no other.
+#[derive(Debug)]
+pub struct Together<S: Server> {
+    /// At most so many.
+    pub most: usize,
+    /// Sends their steps.
+    pub send: fn(&S, &[(&Object, &[Request])]) -> Result<(), Failure>,
+}
+
 /// One line of a service's table. `S` is what its functions talk to.
 #[derive(Debug)]
 pub struct Row<S: Server> {
@@ -183,6 +191,8 @@ pub struct Row<S: Server> {
     pub step: fn(Making<'_, S::Rules>) -> Result<Vec<Request>, Failure>,
     /// Sends a step; where an answer decides nothing more, one request after the other.
     pub send: fn(&S, &Object, &[Request]) -> Result<(), Failure>,
+    /// How several objects are sent at once, where the service can.
+    pub together: Option<Together<S>>,
     /// Checks a body without a server.
     pub check: fn(&Object, &Value, &Set) -> Vec<Problem>,
     /// What no other object of the kind may have as well: its uid, its name.
@@ -214,6 +224,7 @@ impl<S: Server> Row<S> {
             judge: None,
             step,
             send: send_all,
+            together: None,
             check: |_, _, _| Vec::new(),
             unique: |_, _| Vec::new(),
             needs: |_, _, _| Vec::new(),
@@ -288,7 +299,7 @@ impl<S: Server> Documents<S> {
         };
         if let Knows::Only(known) = self.row.knows {
             change.differences.retain(|difference| {
-                difference.to != Shown::Absent || known.iter().any(|pattern| touches(pattern, &difference.path))
+                difference.to != Shown::Absent || named(known, &difference.path, held.pointer(&difference.path))
             });
             if change.action == Action::Update && change.differences.is_empty() {
                 change.action = Action::None;
@@ -348,6 +359,16 @@ impl<S: Server> Kind for Documents<S> {
     }
 
     fn apply(&mut self, todo: &[(&ObjectId, &Self::Step)]) -> Vec<Result<(), Failure>> {
+        if let Some(together) = self.row.together.as_ref().filter(|_| todo.len() > 1) {
+            let steps: Vec<_> = todo.iter().map(|(id, step)| (self.object(&id.name), step.as_slice())).collect();
+            match (together.send)(&self.server, &steps) {
+                Err(failure) if !failure.class.recovers() => {}
+                sent => {
+                    self.written.extend(sent.iter().flat_map(|()| todo.iter().map(|(id, _)| id.name.clone())));
+                    return vec![sent; todo.len()];
+                }
+            }
+        }
         let mut results = Vec::with_capacity(todo.len());
         for (id, step) in todo {
             let result = (self.row.send)(&self.server, self.object(&id.name), step);
@@ -357,6 +378,10 @@ impl<S: Server> Kind for Documents<S> {
             results.push(result);
         }
         results
+    }
+
+    fn batch(&self) -> usize {
+        self.row.together.as_ref().map_or(1, |together| together.most)
     }
 
     fn export(&mut self) -> Result<Vec<Exported>, Failure> {

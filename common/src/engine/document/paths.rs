@@ -3,8 +3,23 @@
 use serde_json::Value;
 
 /// Whether a pointer is at, below or above a pattern with `*` for any step.
-pub(super) fn touches(pattern: &str, pointer: &str) -> bool {
+fn touches(pattern: &str, pointer: &str) -> bool {
     pattern.split('/').zip(pointer.split('/')).all(|(known, step)| known == "*" || known == step)
+}
+
+/// Whether what stands at a pointer is, or holds, what a pattern names.
+pub(super) fn named(known: &[&str], pointer: &str, value: Option<&Value>) -> bool {
+    let steps = |text: &str| text.split('/').count();
+    match value {
+        // Above a pattern, what is in it decides.
+        Some(Value::Object(fields)) if !fields.is_empty() => {
+            known.iter().any(|pattern| touches(pattern, pointer) && steps(pattern) <= steps(pointer))
+                || fields.iter().any(|(key, inner)| {
+                    named(known, &format!("{pointer}{}", crate::files::json::step(key)), Some(inner))
+                })
+        }
+        _ => known.iter().any(|pattern| touches(pattern, pointer)),
+    }
 }
 
 /// Hides every string of a value in every text from now on.
@@ -83,6 +98,12 @@ mod tests {
         assert!(touches("/states/*/actions", "/states/0"));
         assert!(!touches("/states/*/actions", "/states/0/made"));
         assert!(!touches("/description", "/owner"));
+        // An object that nobody declared counts by what is in it.
+        let known = ["/a/*/retry/count", "/a/*/delete/"];
+        assert!(named(&known, "/a/0/retry", Some(&json!({"count": 3, "jitter": true}))));
+        assert!(!named(&known, "/a/0/retry", Some(&json!({"jitter": true}))));
+        assert!(named(&known, "/a/0/delete", Some(&json!({}))));
+        assert!(!named(&known, "/a/0/delete/soon", Some(&json!(true))));
     }
 
     #[test]
