@@ -142,3 +142,24 @@ fn rules_with_new_uids_come_into_groups_and_keep_them() {
         target.settled(&sandbox);
     });
 }
+
+/// What a write replaces as a whole loses what the file no longer has, and `plan` names each thing that goes.
+#[test]
+fn the_plan_names_all_that_a_replacement_drops() {
+    Target::each(|target| {
+        let sandbox = target.sandbox().config(&alerting());
+        target.apply(&sandbox);
+        sandbox.write("notification_policy.json", json!({"receiver": "mail"}).to_string());
+        sandbox.write(
+            "alert_rules/Platform/group.json",
+            json!({"interval": 60, "rules": [alert_rule(Some("up-rule"), "Up")]}).to_string(),
+        );
+        sandbox.write("mute_timings/nights.json", json!({"time_intervals": []}).to_string());
+        let plan = sandbox.run(&["plan"]);
+        plan.expect_code(2);
+        for gone in ["/group_by: ", "/group_interval: ", "/routes: ", "[\\\"nights\\\"]", "/rules/down-rule: ", "22:00"]
+        {
+            assert!(plan.stdout.contains(gone), "{} lacks {gone:?}\n{plan}", target.name);
+        }
+    });
+}
