@@ -56,7 +56,7 @@ fn a_line_that_java_refuses_is_refused_and_its_password_is_not_said() {
         .env("KAFKA_BOOTSTRAP_SERVERS", "SASL_SSL://app:S3cr3t-of-app@h:9092")
         .config(&[("topics/java.json", json!({}))]);
     let run = address.run(&[]);
-    run.expect_code(1).expect_stderr("KAFKA_BOOTSTRAP_SERVERS: h:9092: must be host:port");
+    run.expect_code(1).expect_stderr("KAFKA_BOOTSTRAP_SERVERS: entry 1: must be host:port");
     assert!(!run.stderr.contains("S3cr3t"), "{run}");
 }
 
