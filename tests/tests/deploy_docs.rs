@@ -17,7 +17,7 @@ use kit::servers::opensearch::{OpenSearch, Variant};
 const PAGES: [(&str, &str); 17] = [
     ("accounts.md", "faults_accounts"),
     ("ci.md", "deploy_docs"),
-    ("compose.md", "deploy_docs, deploy_engine"),
+    ("compose.md", "deploy_docs, deploy_engine, containers_sidecar"),
     ("existing-files.md", "deploy_docs"),
     ("from-kafka-tools.md", "deploy_docs"),
     ("from-opensearch-tools.md", "deploy_docs"),
