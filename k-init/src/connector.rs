@@ -240,8 +240,10 @@ impl Have {
         if let Some((what, _, trace)) = self.parts.iter().find(|(_, state, _)| state == "FAILED") {
             return Err(Failure::rejected(format!("{what} has failed: {trace}")));
         }
-        // A stopped connector has no tasks, and its list of them may be what it was.
-        let idle = want.or(State::of(&self.state)) == Some(State::Stopped);
+        // A stopped connector has no tasks, and its list of them may be what it was; one that was paused before it started gets its tasks when
+        // it is resumed.
+        let state = want.or(State::of(&self.state));
+        let (idle, runs) = (state == Some(State::Stopped), state == Some(State::Running));
         let told = self.parts.len() - 1;
         let settled = |state: &str| State::of(state).is_some_and(|state| want.is_none_or(|want| want == state));
         let lag = self.parts.iter().find(|(_, state, _)| !settled(state));
@@ -250,7 +252,7 @@ impl Have {
                 let state = if state.is_empty() { "not there" } else { state };
                 Err(Failure::new(Class::Again, format!("{what} is {} yet", state.to_lowercase())))
             }
-            None if !idle && (told < self.tasks || fresh && told == 0) => {
+            None if !idle && (told < self.tasks || fresh && runs && told == 0) => {
                 Err(Failure::new(Class::Again, "its tasks have not been started yet"))
             }
             None => Ok(()),
@@ -451,6 +453,7 @@ mod tests {
         assert_eq!(trouble("RUNNING", &["RUNNING", "RUNNING"], Some(State::Running), true), Ok(()));
         assert_eq!(trouble("PAUSED", &["PAUSED"], None, false), Ok(()), "left as it is");
         assert_eq!(trouble("STOPPED", &[], Some(State::Stopped), true), Ok(()));
+        assert_eq!(trouble("PAUSED", &[], Some(State::Paused), true), Ok(()), "paused before it started");
         let failed = trouble("RUNNING", &["RUNNING", "FAILED"], None, false);
         assert_eq!(failed, Err((Class::Rejected, "task 1 has failed: org.x.Boom: no file".into())));
         for (state, tasks, text) in [

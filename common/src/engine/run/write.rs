@@ -220,6 +220,11 @@ impl<'r> Run<'r> {
                     lagging = true;
                     last = Some(failure);
                 }
+                // What was last seen says more than that there was no time to look once more.
+                Err(failure) if failure.class == Class::Timeout => {
+                    self.run_out(index, None);
+                    return;
+                }
                 Err(failure) => self.fail_open(index, &failure.context("cannot read it back")),
             }
             if again.is_empty() && !lagging {
