@@ -61,7 +61,7 @@ image() { # NAME
     opensearch) under=java version=$opensearch of+=("$setup/opensearch/RunNode.java" "${STANDINS:?names the folder of the stand-ins}/ism-standin") ;;
     telemetry) of+=("$here/sink.sh") version=$suite ;;
     grafana) of+=("${STANDINS:?names the folder of the stand-ins}/grafana-standin") version=$suite ;;
-    rust) version=$(rustc --version) ;;
+    rust) of+=(/etc/ssl/certs/ca-certificates.crt) version=$(rustc --version) ;;
     *) die "no image $1" ;;
   esac
   sum=$( (cat "${of[@]}"; echo "$version") | sha256sum | cut -c1-20)
@@ -81,8 +81,11 @@ image() { # NAME
       ;;
     telemetry) ;;
     grafana) cp "$STANDINS/grafana-standin" "$work/context/" ;;
-    # This machine's toolchain, in the place of the official image.
-    rust) cp -rL "$(rustc --print sysroot)" "$work/context/rust" ;;
+    # This machine's toolchain, in the place of the official image, and what this machine trusts: it may reach the registry by a proxy of its own.
+    rust)
+      cp -rL "$(rustc --print sysroot)" "$work/context/rust"
+      cp /etc/ssl/certs/ca-certificates.crt "$work/context/"
+      ;;
   esac
   build "$1" "$sum" "$1.Dockerfile"
 }

@@ -2,4 +2,5 @@
 FROM init-tests/tools
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev musl-tools ca-certificates >/dev/null \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
+COPY ca-certificates.crt /etc/ssl/certs/
 COPY rust /usr/local
