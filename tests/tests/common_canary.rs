@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kit::authority::Authority;
 use kit::dressed::{dressed, shapes};
-use kit::fixture::{cluster, cluster_saying, grafana, grafana_init, os_init};
+use kit::fixture::{cluster, cluster_saying, grafana, grafana_init, os_init, ready};
 use kit::grafana::{Effect, Fault};
 use kit::loki::Loki;
 use kit::sandbox::{Run, Sandbox, sung};
@@ -58,14 +58,7 @@ fn echo(status: u16) -> ScriptedHttp {
 /// A cluster that is ready, and then says back whatever body it is sent.
 fn cluster_like(status: u16) -> ScriptedHttp {
     ScriptedHttp::new(move |request, _| match (request.method.as_str(), request.path()) {
-        ("GET", "/") => Answer::json(
-            200,
-            &json!({"cluster_uuid": "c", "version": {"number": "3.4.0", "distribution": "opensearch"}}),
-        ),
-        ("GET", "/_cluster/health") => Answer::json(
-            200,
-            &json!({"status": "green", "number_of_data_nodes": 1, "discovered_cluster_manager": true}),
-        ),
+        ("GET", "/" | "/_cluster/health") => ready(request),
         ("GET", _) => Answer::json(200, &json!({})),
         ("POST", path) if path.ends_with("/_simulate") => Answer::json(200, &json!({})),
         _ => {
@@ -346,14 +339,7 @@ fn keys_and_webhooks_that_opensearch_shows() {
     };
     let (shown, held) = (repository("held"), policy("held"));
     let server = ScriptedHttp::new(move |request, _| match (request.method.as_str(), request.path()) {
-        ("GET", "/") => Answer::json(
-            200,
-            &json!({"cluster_uuid": "c", "version": {"number": "3.4.0", "distribution": "opensearch"}}),
-        ),
-        ("GET", "/_cluster/health") => Answer::json(
-            200,
-            &json!({"status": "green", "number_of_data_nodes": 1, "discovered_cluster_manager": true}),
-        ),
+        ("GET", "/" | "/_cluster/health") => ready(request),
         ("GET", "/_snapshot" | "/_snapshot/_all") => Answer::json(200, &json!({"s3": shown})),
         ("GET", path) if path.starts_with("/_plugins/_ism/policies") => {
             let mut row = json!({"_id": "p", "_seq_no": 1, "_primary_term": 1});

@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use kit::authority::{Authority, Identity, Subject};
+use kit::fixture::ready;
 use kit::sandbox::{Run, Sandbox};
 use kit::scripted_http::{Answer, ScriptedHttp};
 use rustls::pki_types::pem::PemObject;
@@ -13,14 +14,7 @@ use serde_json::json;
 /// Waits for a cluster with that certificate, trusting what is given.
 fn wait(identity: &Identity, trusted: Option<&str>, settings: &[(&str, &str)]) -> Run {
     let server = ScriptedHttp::tls(identity.clone(), |request, _| match request.path() {
-        "/" => Answer::json(
-            200,
-            &json!({"cluster_uuid": "c", "version": {"number": "3.4.0", "distribution": "opensearch"}}),
-        ),
-        "/_cluster/health" => Answer::json(
-            200,
-            &json!({"status": "green", "number_of_data_nodes": 1, "discovered_cluster_manager": true}),
-        ),
+        "/" | "/_cluster/health" => ready(request),
         _ => Answer::json(200, &json!({})),
     });
     let mut sandbox = Sandbox::new("os-init").env("OPENSEARCH_URL", server.url()).env("WAIT_TIMEOUT", "5s");
