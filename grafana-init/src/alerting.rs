@@ -29,7 +29,7 @@ pub(crate) const TIMINGS: Row<Scope> = Row {
     judge: Some(judge_named),
     check: check_timing,
     unique: unique_name,
-    ..Row::stepped("mute_timings", read_timings, |making| Ok(step_timing(making)))
+    ..Row::new("mute_timings", read_timings, |making| Ok(step_timing(making)))
 };
 
 /// Message templates.
@@ -38,7 +38,7 @@ pub(crate) const TEMPLATES: Row<Scope> = Row {
     judge: Some(judge_named),
     check: check_template,
     unique: unique_name,
-    ..Row::stepped("message_templates", read_templates, |making| Ok(step_template(&making)))
+    ..Row::new("message_templates", read_templates, |making| Ok(step_template(&making)))
 };
 
 /// An alerting write with the provenance that is set.

@@ -15,7 +15,7 @@ use crate::server::part;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { normal, judge: Some(judge), check, unique, needs, preflight, ..Row::stepped("correlations", read, step) };
+    Row { normal, judge: Some(judge), check, unique, needs, preflight, ..Row::new("correlations", read, step) };
 
 fn text<'v>(body: &'v Value, field: &str) -> &'v str {
     body[field].as_str().unwrap_or_default()

@@ -35,7 +35,7 @@ pub(crate) const ROW: Row<Scope> = Row {
     preflight,
     export,
     send,
-    ..Row::stepped("datasources", read, step)
+    ..Row::new("datasources", read, step)
 };
 
 /// Where the digest of the secrets is kept.

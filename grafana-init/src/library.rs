@@ -18,7 +18,7 @@ use crate::uid;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { normal, judge: Some(judge), check, unique, needs, preflight, ..Row::stepped("library_panels", read, step) };
+    Row { normal, judge: Some(judge), check, unique, needs, preflight, ..Row::new("library_panels", read, step) };
 
 /// Takes the panel out of the API's answer.
 pub(crate) fn unwrap(_: &str, mut body: Value) -> Value {

@@ -17,7 +17,7 @@ use crate::uid;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { normal, judge: Some(judge), check, unique, ..Row::stepped("playlists", read, step) };
+    Row { normal, judge: Some(judge), check, unique, ..Row::new("playlists", read, step) };
 
 /// Takes the playlist out of a resource.
 pub(crate) fn unwrap(_: &str, body: Value) -> Value {

@@ -12,7 +12,7 @@ use crate::server::part;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { judge: Some(judge), check, export: |_, _, _| None, ..Row::stepped("plugins", read, |_| never()) };
+    Row { judge: Some(judge), check, export: |_, _, _| None, ..Row::new("plugins", read, |_| never()) };
 
 fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
     let mut held = Held::new();

@@ -18,7 +18,7 @@ pub(crate) const ROW: Row<Scope> = Row {
     normal,
     check,
     preflight,
-    ..Row::stepped("preferences", read, |making| Ok(vec![put(PATH, &making.body)]))
+    ..Row::new("preferences", read, |making| Ok(vec![put(PATH, &making.body)]))
 };
 
 const PATH: &str = "/api/org/preferences";

@@ -24,7 +24,7 @@ pub(crate) const ROW: Row<Scope> = Row {
     unique,
     needs,
     export,
-    ..Row::stepped("public_dashboards", read, step)
+    ..Row::new("public_dashboards", read, step)
 };
 
 /// What a file may say; the last two are given when it is made, and stay.

@@ -20,7 +20,7 @@ mod token;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { judge: Some(judge), check, unique, preflight, export, send, ..Row::stepped("service_accounts", read, step) };
+    Row { judge: Some(judge), check, unique, preflight, export, send, ..Row::new("service_accounts", read, step) };
 
 fn accounts(scope: &Scope, query: &str) -> Result<Vec<Value>, Failure> {
     scope.pages(&format!("/api/serviceaccounts/search?query={}", part(query)), "perpage", "/serviceAccounts")

@@ -20,7 +20,7 @@ pub(crate) const ROW: Row<Scope> = Row {
     check,
     unique: crate::identity::unique_name,
     send,
-    ..Row::stepped("teams", read, step)
+    ..Row::new("teams", read, step)
 };
 
 fn found(scope: &Scope, name: &str) -> Result<Option<Value>, Failure> {

@@ -55,7 +55,7 @@ static ROWS: [Row<Cluster>; 19] = [
         check: settings::check,
         export: settings::export,
         single: true,
-        ..Row::stepped(settings::KIND, settings::read, |making| Ok(settings::step(making)))
+        ..Row::new(settings::KIND, settings::read, |making| Ok(settings::step(making)))
     },
     Row {
         normal: snapshot::normal_repository,
@@ -65,9 +65,7 @@ static ROWS: [Row<Cluster>; 19] = [
         check: snapshot::check_repository,
         export: |name, body, have| redacted("snapshot_repositories", &REPOSITORY_SECRETS, name, body, have),
         knows: known::REPOSITORY,
-        ..Row::stepped("snapshot_repositories", snapshot::read_repositories, |making| {
-            Ok(snapshot::step_repository(making))
-        })
+        ..Row::new("snapshot_repositories", snapshot::read_repositories, |making| Ok(snapshot::step_repository(making)))
     },
     Row {
         normal: security::normal_action_group,
@@ -75,7 +73,7 @@ static ROWS: [Row<Cluster>; 19] = [
         export: exported,
         knows: known::ACTION_GROUP,
         together: Some(security::TOGETHER),
-        ..Row::stepped("action_groups", security::read_action_groups, |making| Ok(security::step_action_group(making)))
+        ..Row::new("action_groups", security::read_action_groups, |making| Ok(security::step_action_group(making)))
     },
     Row {
         normal: security::normal_role,
@@ -84,7 +82,7 @@ static ROWS: [Row<Cluster>; 19] = [
         export: exported,
         knows: known::ROLE,
         together: Some(security::TOGETHER),
-        ..Row::stepped("roles", security::read_roles, |making| Ok(security::step_role(making)))
+        ..Row::new("roles", security::read_roles, |making| Ok(security::step_role(making)))
     },
     Row {
         normal: security::normal_tenant,
@@ -92,7 +90,7 @@ static ROWS: [Row<Cluster>; 19] = [
         export: exported,
         knows: known::TENANT,
         together: Some(security::TOGETHER),
-        ..Row::stepped("tenants", security::read_tenants, |making| Ok(security::step_tenant(making)))
+        ..Row::new("tenants", security::read_tenants, |making| Ok(security::step_tenant(making)))
     },
     Row {
         normal: script::normal,
@@ -100,18 +98,18 @@ static ROWS: [Row<Cluster>; 19] = [
         preflight: script::preflight,
         export: exported,
         knows: known::SCRIPT,
-        ..Row::stepped("scripts", script::read, |making| Ok(script::step(&making)))
+        ..Row::new("scripts", script::read, |making| Ok(script::step(&making)))
     },
     Row {
         check: pipeline::check_ingest,
         preflight: pipeline::preflight_ingest,
         export: exported,
-        ..Row::stepped("ingest_pipelines", pipeline::read_ingest, |making| Ok(pipeline::step_ingest(&making)))
+        ..Row::new("ingest_pipelines", pipeline::read_ingest, |making| Ok(pipeline::step_ingest(&making)))
     },
     Row {
         check: pipeline::check_search,
         export: exported,
-        ..Row::stepped("search_pipelines", pipeline::read_search, |making| Ok(pipeline::step_search(&making)))
+        ..Row::new("search_pipelines", pipeline::read_search, |making| Ok(pipeline::step_search(&making)))
     },
     Row {
         normal: template::normal_component,
@@ -119,7 +117,7 @@ static ROWS: [Row<Cluster>; 19] = [
         preflight: template::preflight_components,
         export: exported,
         knows: known::COMPONENT_TEMPLATE,
-        ..Row::stepped("component_templates", template::read_components, |making| Ok(template::step_component(&making)))
+        ..Row::new("component_templates", template::read_components, |making| Ok(template::step_component(&making)))
     },
     Row {
         normal: ism::normal,
@@ -128,7 +126,7 @@ static ROWS: [Row<Cluster>; 19] = [
         preflight: ism::preflight,
         export: |name, body, have| redacted("ism_policies", &ism::SECRETS, name, body, have),
         knows: known::ISM_POLICY,
-        ..Row::stepped("ism_policies", ism::read, |making| Ok(ism::step(making)))
+        ..Row::new("ism_policies", ism::read, |making| Ok(ism::step(making)))
     },
     Row {
         normal: template::normal_index_template,
@@ -137,7 +135,7 @@ static ROWS: [Row<Cluster>; 19] = [
         preflight: template::preflight_index_templates,
         export: exported,
         knows: known::INDEX_TEMPLATE,
-        ..Row::stepped("index_templates", template::read_index_templates, |making| {
+        ..Row::new("index_templates", template::read_index_templates, |making| {
             Ok(template::step_index_template(&making))
         })
     },
@@ -147,7 +145,7 @@ static ROWS: [Row<Cluster>; 19] = [
         needs: data_stream::needs,
         preflight: data_stream::preflight,
         export: exported,
-        ..Row::stepped("data_streams", data_stream::read, |making| Ok(data_stream::step(&making)))
+        ..Row::new("data_streams", data_stream::read, |making| Ok(data_stream::step(&making)))
     },
     Row {
         writing: Writing::Merges,
@@ -157,7 +155,7 @@ static ROWS: [Row<Cluster>; 19] = [
         needs: index::needs,
         preflight: index::preflight,
         export: exported,
-        ..Row::stepped("indices", index::read, |making| Ok(index::step(making)))
+        ..Row::new("indices", index::read, |making| Ok(index::step(making)))
     },
     Row {
         writing: Writing::Merges,
@@ -167,7 +165,7 @@ static ROWS: [Row<Cluster>; 19] = [
         needs: alias::needs,
         preflight: alias::preflight,
         export: exported,
-        ..Row::stepped("aliases", alias::read, |making| Ok(alias::step(making)))
+        ..Row::new("aliases", alias::read, |making| Ok(alias::step(making)))
     },
     Row {
         normal: job::normal_rollup_file,
@@ -176,7 +174,7 @@ static ROWS: [Row<Cluster>; 19] = [
         needs: job::needs_rollup,
         export: exported,
         knows: known::ROLLUP,
-        ..Row::stepped("rollups", job::read_rollups, |making| Ok(job::step_rollup(making)))
+        ..Row::new("rollups", job::read_rollups, |making| Ok(job::step_rollup(making)))
     },
     Row {
         normal: job::normal_transform_file,
@@ -185,7 +183,7 @@ static ROWS: [Row<Cluster>; 19] = [
         needs: job::needs_transform,
         export: exported,
         knows: known::TRANSFORM,
-        ..Row::stepped("transforms", job::read_transforms, |making| Ok(job::step_transform(making)))
+        ..Row::new("transforms", job::read_transforms, |making| Ok(job::step_transform(making)))
     },
     Row {
         normal: snapshot::normal_policy,
@@ -194,7 +192,7 @@ static ROWS: [Row<Cluster>; 19] = [
         preflight: snapshot::preflight_policies,
         export: exported,
         knows: known::SM_POLICY,
-        ..Row::stepped("sm_policies", snapshot::read_policies, |making| Ok(snapshot::step_policy(making)))
+        ..Row::new("sm_policies", snapshot::read_policies, |making| Ok(snapshot::step_policy(making)))
     },
     Row {
         secrets: &["/password", "/hash"],
@@ -206,7 +204,7 @@ static ROWS: [Row<Cluster>; 19] = [
         export: user::export,
         send: user::send,
         knows: known::USER,
-        ..Row::stepped(user::KIND, user::read, |making| Ok(user::step(making)))
+        ..Row::new(user::KIND, user::read, |making| Ok(user::step(making)))
     },
     Row {
         normal: security::normal_mapping,
@@ -216,7 +214,7 @@ static ROWS: [Row<Cluster>; 19] = [
         export: exported,
         knows: known::MAPPING,
         together: Some(security::TOGETHER),
-        ..Row::stepped("roles_mapping", security::read_mappings, |making| Ok(security::step_mapping(making)))
+        ..Row::new("roles_mapping", security::read_mappings, |making| Ok(security::step_mapping(making)))
     },
 ];
 

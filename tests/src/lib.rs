@@ -30,6 +30,7 @@ mod left_out;
 mod listen;
 pub mod loki;
 pub mod many;
+pub mod oracle;
 mod ports;
 mod process;
 pub mod proxy;

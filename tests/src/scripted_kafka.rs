@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
-use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponseTopic};
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsResponse, BrokerId, MetadataRequest, MetadataResponse, RequestHeader,
 };
@@ -73,6 +75,23 @@ pub enum Answer {
 
 type Script = dyn Fn(&Call) -> Answer + Send + Sync;
 
+/// What a broker knows of the cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// How many of the brokers have joined, from the first on.
+    pub brokers: usize,
+    /// Which is the controller.
+    pub controller: i32,
+    /// On how many brokers the one partition of every topic lies, the first of them its leader; `None`: there is no topic.
+    pub replicas: Option<i32>,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self { brokers: usize::MAX, controller: 1, replicas: None }
+    }
+}
+
 /// The brokers. Dropped, they cut everything.
 pub struct ScriptedKafka {
     doors: Vec<Door>,
@@ -119,6 +138,12 @@ impl ScriptedKafka {
         let keys: Vec<ApiVersion> =
             versions.iter().map(|(key, lowest, highest)| api_version(*key, *lowest, *highest)).collect();
         self.on(ApiKey::ApiVersions, move |call| api_versions(call, keys.clone()));
+    }
+
+    /// Answers Metadata with what the asked broker knows at that moment.
+    pub fn view(&self, view: impl Fn(&Call) -> View + Send + Sync + 'static) {
+        let addresses = self.shared.addresses().to_vec();
+        self.on(ApiKey::Metadata, move |call| metadata(call, &addresses, view(call)));
     }
 
     /// Where clients connect: `host:port,host:port`.
@@ -184,32 +209,40 @@ impl Shared {
                 let all = ApiKey::iter().map(|key| (key as i16, key.valid_versions()));
                 api_versions(call, all.map(|(key, versions)| api_version(key, versions.min, versions.max)).collect())
             }
-            Ok(ApiKey::Metadata) => call.answer(&self.metadata(&call.message())),
+            Ok(ApiKey::Metadata) => metadata(call, self.addresses(), View::default()),
             // As a broker does with what it does not know.
             Ok(_) | Err(()) => Answer::Reset,
         }
     }
 
-    fn metadata(&self, request: &MetadataRequest) -> MetadataResponse {
-        let brokers = self.addresses.get().into_iter().flatten().zip(1..).map(|(address, id)| {
-            let host = StrBytes::from_string(address.ip().to_string());
-            MetadataResponseBroker::default()
-                .with_node_id(BrokerId(id))
-                .with_host(host)
-                .with_port(address.port().into())
-        });
-        let missing = request.topics.iter().flatten().map(|topic| {
-            MetadataResponseTopic::default()
-                .with_error_code(UNKNOWN_TOPIC)
-                .with_name(topic.name.clone())
-                .with_topic_id(topic.topic_id)
-        });
-        MetadataResponse::default()
-            .with_brokers(brokers.collect())
-            .with_controller_id(BrokerId(1))
-            .with_cluster_id(Some(StrBytes::from_static_str("scripted")))
-            .with_topics(missing.collect())
+    fn addresses(&self) -> &[SocketAddr] {
+        self.addresses.get().map(Vec::as_slice).unwrap_or_default()
     }
+}
+
+fn metadata(call: &Call, addresses: &[SocketAddr], view: View) -> Answer {
+    let request: MetadataRequest = call.message();
+    let brokers = addresses.iter().zip(1..).take(view.brokers).map(|(address, id)| {
+        let host = StrBytes::from_string(address.ip().to_string());
+        MetadataResponseBroker::default().with_node_id(BrokerId(id)).with_host(host).with_port(address.port().into())
+    });
+    let topics = request.topics.iter().flatten().map(|topic| {
+        let found = MetadataResponseTopic::default()
+            .with_name(topic.name.clone())
+            .with_topic_id(topic.topic_id)
+            .with_topic_authorized_operations(i32::MIN);
+        let Some(replicas) = view.replicas else { return found.with_error_code(UNKNOWN_TOPIC) };
+        let nodes = || (1..=replicas).map(BrokerId).collect();
+        let partition = MetadataResponsePartition::default();
+        let partition = partition.with_leader_id(BrokerId(1)).with_replica_nodes(nodes()).with_isr_nodes(nodes());
+        found.with_partitions(vec![partition])
+    });
+    let answer = MetadataResponse::default()
+        .with_brokers(brokers.collect())
+        .with_controller_id(BrokerId(view.controller))
+        .with_cluster_id(Some(StrBytes::from_static_str("scripted")))
+        .with_topics(topics.collect());
+    call.answer(&answer)
 }
 
 fn api_version(key: i16, lowest: i16, highest: i16) -> ApiVersion {

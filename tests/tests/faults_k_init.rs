@@ -6,18 +6,15 @@ use std::time::Duration;
 
 use kafka_protocol::messages::create_acls_response::AclCreationResult;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
-use kafka_protocol::messages::metadata_response::{
-    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
-};
 use kafka_protocol::messages::{
-    ApiKey, BrokerId, CreateAclsRequest, CreateAclsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DescribeAclsResponse, DescribeClusterResponse, MetadataRequest, MetadataResponse,
+    ApiKey, CreateAclsRequest, CreateAclsResponse, CreateTopicsRequest, CreateTopicsResponse, DescribeAclsResponse,
+    DescribeClusterResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use kit::proxy::KafkaProxy;
 use kit::proxy::kafka::Verdict;
 use kit::sandbox::{Sandbox, Signal};
-use kit::scripted_kafka::ScriptedKafka;
+use kit::scripted_kafka::{ScriptedKafka, View};
 use kit::servers::kafka::{Kafka, Listener, Version};
 use serde_json::{Value, json};
 
@@ -140,44 +137,9 @@ fn a_broker_that_keeps_nothing_is_found_out() {
 #[test]
 fn the_controller_of_an_old_cluster_is_followed() {
     let old = ScriptedKafka::new(2);
-    let addresses: Vec<(String, i32)> = old
-        .bootstrap()
-        .split(',')
-        .map(|address| {
-            let (host, port) = address.rsplit_once(':').expect("host and port");
-            (host.to_owned(), port.parse().expect("a port"))
-        })
-        .collect();
     let made = Arc::new(AtomicBool::new(false));
     let there = made.clone();
-    old.on(ApiKey::Metadata, move |call| {
-        let request: MetadataRequest = call.message();
-        let brokers = addresses.iter().zip(1..).map(|((host, port), id)| {
-            MetadataResponseBroker::default()
-                .with_node_id(BrokerId(id))
-                .with_host(StrBytes::from_string(host.clone()))
-                .with_port(*port)
-        });
-        let exists = there.load(Ordering::SeqCst);
-        let topics = request.topics.iter().flatten().map(|topic| {
-            let found = MetadataResponseTopic::default()
-                .with_name(topic.name.clone())
-                .with_topic_authorized_operations(i32::MIN);
-            if !exists {
-                return found.with_error_code(3);
-            }
-            let partition = MetadataResponsePartition::default()
-                .with_leader_id(BrokerId(1))
-                .with_replica_nodes(vec![BrokerId(1)])
-                .with_isr_nodes(vec![BrokerId(1)]);
-            found.with_partitions(vec![partition])
-        });
-        let answer = MetadataResponse::default()
-            .with_brokers(brokers.collect())
-            .with_controller_id(BrokerId(2))
-            .with_topics(topics.collect());
-        call.answer(&answer)
-    });
+    old.view(move |_| View { controller: 2, replicas: there.load(Ordering::SeqCst).then_some(1), ..View::default() });
     old.on(ApiKey::CreateTopics, move |call| {
         let request: CreateTopicsRequest = call.message();
         let code = if call.broker == 2 { 0 } else { 41 };

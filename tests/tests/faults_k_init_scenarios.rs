@@ -8,18 +8,14 @@ use std::time::Duration;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::DescribeConfigsResult;
-use kafka_protocol::messages::metadata_response::{
-    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
-};
 use kafka_protocol::messages::{
-    ApiKey, BrokerId, CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
-    MetadataRequest, MetadataResponse,
+    ApiKey, CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use kit::proxy::KafkaProxy;
 use kit::proxy::kafka::Verdict;
 use kit::sandbox::Sandbox;
-use kit::scripted_kafka::ScriptedKafka;
+use kit::scripted_kafka::{ScriptedKafka, View};
 use kit::servers::kafka::{Kafka, Listener, Version};
 use serde_json::{Map, Value, json};
 
@@ -226,46 +222,13 @@ fn the_controller_of_a_zookeeper_cluster_is_followed() {
 #[test]
 fn a_broker_whose_metadata_is_stale_is_waited_for() {
     let scripted = ScriptedKafka::new(3);
-    let addresses: Vec<(String, i32)> = scripted
-        .bootstrap()
-        .split(',')
-        .map(|address| {
-            let (host, port) = address.rsplit_once(':').expect("host and port");
-            (host.to_owned(), port.parse().expect("a port"))
-        })
-        .collect();
     // How often the third has been asked since the topic was made; 0: it was not made yet.
     let asked = Arc::new(AtomicUsize::new(0));
     let seen = asked.clone();
-    scripted.on(ApiKey::Metadata, move |call| {
-        let request: MetadataRequest = call.message();
-        let brokers = addresses.iter().zip(1..).map(|((host, port), id)| {
-            MetadataResponseBroker::default()
-                .with_node_id(BrokerId(id))
-                .with_host(StrBytes::from_string(host.clone()))
-                .with_port(*port)
-        });
+    scripted.view(move |call| {
         let made = seen.load(Ordering::SeqCst);
         let stale = call.broker == 3 && made > 0 && seen.fetch_add(1, Ordering::SeqCst) < 4;
-        let topics = request.topics.iter().flatten().map(|topic| {
-            let found = MetadataResponseTopic::default()
-                .with_name(topic.name.clone())
-                .with_topic_authorized_operations(i32::MIN);
-            if made == 0 || stale {
-                return found.with_error_code(3);
-            }
-            let nodes = || vec![BrokerId(1), BrokerId(2), BrokerId(3)];
-            let partition = MetadataResponsePartition::default()
-                .with_leader_id(BrokerId(1))
-                .with_replica_nodes(nodes())
-                .with_isr_nodes(nodes());
-            found.with_partitions(vec![partition])
-        });
-        let answer = MetadataResponse::default()
-            .with_brokers(brokers.collect())
-            .with_controller_id(BrokerId(1))
-            .with_topics(topics.collect());
-        call.answer(&answer)
+        View { replicas: (made > 0 && !stale).then_some(3), ..View::default() }
     });
     let make = asked.clone();
     scripted.on(ApiKey::DescribeConfigs, |call| {

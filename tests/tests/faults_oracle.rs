@@ -1,69 +1,28 @@
 //! The oracle: every request of a run meets every fault, once or from then on; the server is healed and the program runs again. **It may say
 //! "done" only if the world equals the files**, with what a GET does not show: secrets, and tokens that let in. The table is printed: kind,
-//! request and fault, how often it was tried, how often every answer was true, false successes, false failures.
-//!
-//! A false success is an exit 0, of either run, on a world that differs. A false failure is a second run that fails though nothing is wrong
-//! any more, or a first run that fails though its one failing request may be sent again.
+//! request and fault, how often it was tried, how often every answer was true, false successes, false failures (`kit::oracle`).
 //!
 //! `ORACLE_STEP=10` tries every tenth request only, for a look by hand.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
-use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
 use kit::grafana::{Effect, Entry, Fault, HOOK_PASSWORD, Options, Profile, Target, changed};
-use kit::sandbox::{Run, Sandbox};
+use kit::oracle::{HttpFault, Length, Table, Told, told};
+use kit::sandbox::Sandbox;
 use serde_json::{Value, json};
 
-/// What one request, or each from then on, meets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    /// Answered 503, not done.
-    Unavailable,
-    /// Done, and the connection ends before the answer.
-    LostReply,
-    /// Answered 403, not done.
-    Forbidden,
-    /// The connection ends before it is done.
-    Cut,
-    /// Done, and the answer ends in its middle.
-    HalfReply,
-}
-
-const KINDS: [Kind; 5] = [Kind::Unavailable, Kind::LostReply, Kind::Forbidden, Kind::Cut, Kind::HalfReply];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Length {
-    Once,
-    FromThenOn,
-}
-
-impl Kind {
-    fn effect(self) -> Effect {
-        let message = |text: &str| json!({"message": text}).to_string();
-        match self {
-            Kind::Unavailable => Effect::Answer(503, message("unavailable")),
-            Kind::LostReply => Effect::ApplyThenDrop,
-            Kind::Forbidden => Effect::Answer(403, message("Permissions needed: all")),
-            Kind::Cut => Effect::ResetBefore,
-            Kind::HalfReply => Effect::Truncate,
-        }
+fn effect(fault: HttpFault) -> Effect {
+    let message = |text: &str| json!({"message": text}).to_string();
+    match fault {
+        HttpFault::Unavailable => Effect::Answer(503, message("unavailable")),
+        HttpFault::LostReply => Effect::ApplyThenDrop,
+        HttpFault::Forbidden => Effect::Answer(403, message("Permissions needed: all")),
+        HttpFault::Cut => Effect::ResetBefore,
+        HttpFault::HalfReply => Effect::Truncate,
     }
 }
-
-/// One row of the table.
-#[derive(Default)]
-struct Row {
-    tried: u32,
-    truthful: u32,
-    false_successes: Vec<String>,
-    false_failures: Vec<String>,
-}
-
-type Table = BTreeMap<(String, Kind, Length), Row>;
 
 /// The kind and the request, without the names of objects.
 fn question(entry: &Entry) -> String {
@@ -116,7 +75,15 @@ fn is_true(target: &Target, sandbox: &Sandbox, wanted: &Value) -> bool {
 }
 
 /// One life: the fault, the healing, the second run.
-fn life(profile: Profile, update: bool, nth: usize, kind: Kind, length: Length, wanted: &Value, row: &mut Row) {
+fn life(
+    profile: Profile,
+    update: bool,
+    (nth, entry): (usize, &Entry),
+    met: (HttpFault, Length),
+    wanted: &Value,
+    table: &Table,
+) {
+    let (kind, length) = met;
     let target = start(profile);
     let mut sandbox = sandbox(&target, update);
     // What stays broken is waited for in vain; what fails once is given the usual time, on a slow machine too.
@@ -124,7 +91,7 @@ fn life(profile: Profile, update: bool, nth: usize, kind: Kind, length: Length, 
         sandbox.set("WAIT_TIMEOUT", "5s");
         sandbox.set("APPLY_TIMEOUT", "5s");
     }
-    let fault = Fault::anywhere("/", kind.effect()).nth(u64::try_from(nth).expect("a few"));
+    let fault = Fault::anywhere("/", effect(kind)).nth(u64::try_from(nth).expect("a few"));
     target.server().fault(if length == Length::Once { fault } else { fault.times(u64::MAX) });
     let first = sandbox.run(&[]);
     target.server().clear_faults();
@@ -132,73 +99,41 @@ fn life(profile: Profile, update: bool, nth: usize, kind: Kind, length: Length, 
     sandbox.set("APPLY_TIMEOUT", "1m");
     let first_true = is_true(&target, &sandbox, wanted);
     let second = sandbox.run(&[]);
-    let second_true = is_true(&target, &sandbox, wanted);
-    row.tried += 1;
-    let at = |run: &Run| format!("{} update {update} request {nth}: {}", target.name, run.last());
-    let passing = length == Length::Once && kind != Kind::Forbidden;
-    let mut wrong = false;
-    for (run, holds, must) in [(&first, first_true, passing), (&second, second_true, true)] {
-        if run.code() == Some(0) && !holds {
-            row.false_successes.push(at(run));
-            wrong = true;
-        } else if run.code() != Some(0) && must {
-            row.false_failures.push(at(run));
-            wrong = true;
-        }
-    }
-    row.truthful += u32::from(!wrong);
-}
-
-fn step() -> usize {
-    std::env::var("ORACLE_STEP").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+    let told = [
+        Told { run: &first, holds: first_true, must: kind.passes(length) },
+        Told { run: &second, holds: is_true(&target, &sandbox, wanted), must: true },
+    ];
+    table.count(question(entry), format!("{kind:?} {length:?}"), told, |one| {
+        format!("{} update {update} request {nth}: {}", target.name, one.run.last())
+    });
 }
 
 /// One kind of fault at every request of one phase on one version.
-fn phase(profile: Profile, update: bool, kind: Kind, table: &Mutex<Table>) {
+fn phase(profile: Profile, update: bool, kind: HttpFault, table: &Table) {
     let clean = start(profile);
     let files = sandbox(&clean, update);
     clean.server().reset_log();
     clean.apply(&files);
     let requests = clean.server().log();
     let wanted = clean.world();
-    for (nth, entry) in requests.iter().enumerate().step_by(step()) {
+    for (nth, entry) in requests.iter().enumerate().step_by(told("ORACLE_STEP").unwrap_or(1)) {
         for length in [Length::Once, Length::FromThenOn] {
-            let mut row = Row::default();
-            life(profile, update, nth + 1, kind, length, &wanted, &mut row);
-            let mut table = table.lock().expect("no life panics while it holds the table");
-            let known = table.entry((question(entry), kind, length)).or_default();
-            known.tried += row.tried;
-            known.truthful += row.truthful;
-            known.false_successes.extend(row.false_successes);
-            known.false_failures.extend(row.false_failures);
+            life(profile, update, (nth + 1, entry), (kind, length), &wanted, table);
         }
-    }
-}
-
-fn print(table: &Table) {
-    let mut out = std::io::stdout();
-    let mut say = |line: &str| drop(writeln!(out, "{line}"));
-    say("| kind, request | fault | tried | true | false successes | false failures |\n|---|---|---|---|---|---|");
-    for ((question, kind, length), row) in table {
-        let Row { tried, truthful, false_successes, false_failures } = row;
-        let (successes, failures) = (false_successes.len(), false_failures.len());
-        say(&format!("| {question} | {kind:?} {length:?} | {tried} | {truthful} | {successes} | {failures} |"));
     }
 }
 
 #[test]
 fn grafana_init_says_done_only_when_it_is() {
-    let table = Mutex::new(Table::new());
+    let table = Table::of("grafana-init");
     // A life is mostly waiting: more of them at once than there are cores.
     thread::scope(|scope| {
-        for (profile, kind) in Profile::RECORDED.into_iter().flat_map(|profile| KINDS.map(|kind| (profile, kind))) {
+        for (profile, kind) in
+            Profile::RECORDED.into_iter().flat_map(|profile| HttpFault::ALL.map(|kind| (profile, kind)))
+        {
             let table = &table;
             scope.spawn(move || [false, true].map(|update| phase(profile, update, kind, table)));
         }
     });
-    let table = table.into_inner().expect("no life panics while it holds the table");
-    print(&table);
-    let wrong: Vec<&String> =
-        table.values().flat_map(|row| row.false_successes.iter().chain(&row.false_failures)).collect();
-    assert!(wrong.is_empty(), "{} answers were not true:\n{wrong:#?}", wrong.len());
+    table.end();
 }

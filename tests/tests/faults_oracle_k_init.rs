@@ -2,19 +2,16 @@
 //! Then all is well and the program runs again. **It may end with 0 only if Kafka's own client sees what is declared**: topics, settings,
 //! bindings, quotas, each record once, and a log-in with the declared password.
 //!
-//! A false success is an exit 0, of either run, on a world that differs. A false failure is a second run that fails though nothing is wrong any
-//! more, or a first run that fails though its one lost request may be sent again.
-//!
 //! A life's number is its seed. Lives begin for two and a half minutes, with number `ORACLE_FIRST` (0) first; `ORACLE_LIVES` says how many.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::ApiKey;
+use kit::oracle::{Length, Table, Told, told};
 use kit::proxy::KafkaProxy;
 use kit::proxy::kafka::Verdict;
 use kit::sandbox::Sandbox;
@@ -30,7 +27,7 @@ const AT_ONCE: usize = 3;
 /// More than a run sends, so that some lives are spared.
 const REQUESTS: u32 = 36;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 enum Fault {
     /// The connection ends before the broker sees the request.
     Cut,
@@ -38,12 +35,6 @@ enum Fault {
     LostReply,
     /// It is done, and neither its answer nor any later one on that connection arrives.
     Silence,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Length {
-    Once,
-    FromThenOn,
 }
 
 const FAULTS: [(Fault, Verdict); 3] =
@@ -159,17 +150,6 @@ impl Declared {
     }
 }
 
-/// One row of the table.
-#[derive(Default)]
-struct Row {
-    tried: u32,
-    truthful: u32,
-    false_successes: Vec<String>,
-    false_failures: Vec<String>,
-}
-
-type Table = BTreeMap<(Fault, Length, String), Row>;
-
 fn sandbox(kafka: &Kafka, bootstrap: &str) -> Sandbox {
     Sandbox::new("k-init")
         .env("KAFKA_BOOTSTRAP_SERVERS", bootstrap)
@@ -179,7 +159,7 @@ fn sandbox(kafka: &Kafka, bootstrap: &str) -> Sandbox {
 }
 
 /// One life: the fault, the healing, the second run.
-fn life(number: usize, kafka: &Kafka, oracle: &mut Oracle, table: &Mutex<Table>) {
+fn life(number: usize, kafka: &Kafka, oracle: &mut Oracle, table: &Table) {
     let mut tape = Tape::seeded(number as u64);
     let (fault, verdict) = FAULTS[number % FAULTS.len()];
     let length = if (number / FAULTS.len()).is_multiple_of(2) { Length::Once } else { Length::FromThenOn };
@@ -215,45 +195,19 @@ fn life(number: usize, kafka: &Kafka, oracle: &mut Oracle, table: &Mutex<Table>)
     let second_wrong = declared.wrong(kafka, oracle);
 
     let question = met.get().cloned().unwrap_or_else(|| "none: it was done before".into());
-    let mut table = table.lock().expect("no life panics while it holds the table");
-    let row = table.entry((fault, length, question)).or_default();
-    row.tried += 1;
-    let before = row.false_successes.len() + row.false_failures.len();
-    for (run, wrong, must) in [(&first, &first_wrong, length == Length::Once), (&second, &second_wrong, true)] {
-        if run.code() == Some(0) && !wrong.is_empty() {
-            row.false_successes.push(format!("life {number}, request {nth}: {wrong:?}\n{run}"));
-        } else if run.code() != Some(0) && must {
-            row.false_failures.push(format!("life {number}, request {nth}:\n{run}"));
-        }
-    }
-    row.truthful += u32::from(row.false_successes.len() + row.false_failures.len() == before);
-}
-
-fn print(table: &Table) {
-    let mut out = std::io::stdout();
-    let mut say = |line: &str| drop(writeln!(out, "{line}"));
-    say("| fault | met | lives | true | false successes | false failures |\n|---|---|---|---|---|---|");
-    let mut sums = [0; 4];
-    for ((fault, length, question), row) in table {
-        let counts = [row.tried as usize, row.truthful as usize, row.false_successes.len(), row.false_failures.len()];
-        let [tried, truthful, successes, failures] = counts;
-        say(&format!("| {fault:?} {length:?} | {question} | {tried} | {truthful} | {successes} | {failures} |"));
-        for (sum, count) in sums.iter_mut().zip(counts) {
-            *sum += count;
-        }
-    }
-    let [tried, truthful, successes, failures] = sums;
-    say(&format!("| all | | {tried} | {truthful} | {successes} | {failures} |"));
-}
-
-fn told(name: &str) -> Option<usize> {
-    std::env::var(name).ok().and_then(|text| text.parse().ok())
+    let told = [
+        Told { run: &first, holds: first_wrong.is_empty(), must: length == Length::Once },
+        Told { run: &second, holds: second_wrong.is_empty(), must: true },
+    ];
+    table.count(question, format!("{fault:?} {length:?}"), told, |one| {
+        format!("life {number}, request {nth}: {first_wrong:?}, then {second_wrong:?}\n{}", one.run)
+    });
 }
 
 #[test]
 fn k_init_says_done_only_when_it_is() {
     let kafka = Kafka::of(Version::V4_3).start();
-    let table = Mutex::new(Table::new());
+    let table = Table::of("k-init");
     let (begun, first) = (Instant::now(), told("ORACLE_FIRST").unwrap_or(0));
     let next = AtomicUsize::new(0);
     // Each fault of each length once, however slow the machine is.
@@ -276,14 +230,5 @@ fn k_init_says_done_only_when_it_is() {
             });
         }
     });
-    let table = table.into_inner().expect("no life panics while it holds the table");
-    print(&table);
-    let wrong: Vec<&String> =
-        table.values().flat_map(|row| row.false_successes.iter().chain(&row.false_failures)).collect();
-    assert!(
-        wrong.is_empty(),
-        "{} lives were not true:\n{}",
-        wrong.len(),
-        wrong.iter().map(|text| text.as_str()).collect::<Vec<_>>().join("\n\n")
-    );
+    table.end();
 }

@@ -6,45 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kafka_protocol::messages::create_acls_response::AclCreationResult;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::describe_acls_response::{AclDescription, DescribeAclsResource};
-use kafka_protocol::messages::metadata_response::{
-    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
-};
 use kafka_protocol::messages::{
-    ApiKey, BrokerId, CreateAclsRequest, CreateAclsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DescribeAclsResponse, DescribeClusterResponse, MetadataRequest, MetadataResponse,
+    ApiKey, CreateAclsRequest, CreateAclsResponse, CreateTopicsRequest, CreateTopicsResponse, DescribeAclsResponse,
+    DescribeClusterResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use kit::sandbox::Sandbox;
-use kit::scripted_kafka::{Answer, Call, ScriptedKafka};
+use kit::scripted_kafka::{Answer, Call, ScriptedKafka, View};
 use serde_json::json;
-
-/// The first broker alone until something was written, then both; topics are there once they were made.
-fn metadata(call: &Call, addresses: &[(String, i32)], written: bool) -> Answer {
-    let request: MetadataRequest = call.message();
-    let brokers = addresses.iter().zip(1..).take(if written { 2 } else { 1 }).map(|((host, port), id)| {
-        MetadataResponseBroker::default()
-            .with_node_id(BrokerId(id))
-            .with_host(StrBytes::from_string(host.clone()))
-            .with_port(*port)
-    });
-    let topics = request.topics.iter().flatten().map(|topic| {
-        let found =
-            MetadataResponseTopic::default().with_name(topic.name.clone()).with_topic_authorized_operations(i32::MIN);
-        if !written {
-            return found.with_error_code(3);
-        }
-        let partition = MetadataResponsePartition::default()
-            .with_leader_id(BrokerId(1))
-            .with_replica_nodes(vec![BrokerId(1)])
-            .with_isr_nodes(vec![BrokerId(1)]);
-        found.with_partitions(vec![partition])
-    });
-    let answer = MetadataResponse::default()
-        .with_brokers(brokers.collect())
-        .with_controller_id(BrokerId(1))
-        .with_topics(topics.collect());
-    call.answer(&answer)
-}
 
 /// Read on topic t for User:a, which is there once it was made.
 fn bindings(call: &Call, written: bool) -> Answer {
@@ -65,17 +34,15 @@ fn bindings(call: &Call, written: bool) -> Answer {
 /// Two brokers, of which the second registers when something has been written.
 fn growing() -> ScriptedKafka {
     let scripted = ScriptedKafka::new(2);
-    let addresses: Vec<(String, i32)> = scripted
-        .bootstrap()
-        .split(',')
-        .filter_map(|address| address.rsplit_once(':'))
-        .map(|(host, port)| (host.to_owned(), port.parse().expect("a port")))
-        .collect();
     let written: [Arc<AtomicBool>; 2] = Default::default();
     let [topics, acls] = written.clone();
-    scripted.on(ApiKey::Metadata, {
+    scripted.view({
         let written = written.clone();
-        move |call| metadata(call, &addresses, written.iter().any(|written| written.load(Ordering::SeqCst)))
+        // Topics are there once they were made.
+        move |_| match written.iter().any(|written| written.load(Ordering::SeqCst)) {
+            true => View { brokers: 2, replicas: Some(1), ..View::default() },
+            false => View { brokers: 1, ..View::default() },
+        }
     });
     scripted.on(ApiKey::CreateTopics, move |call| {
         let request: CreateTopicsRequest = call.message();

@@ -1,10 +1,12 @@
 //! What a comparison says: objects, changes, differences and failures, as data. No I/O, no judgment about servers.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::output::secret::mask;
 
@@ -152,6 +154,40 @@ impl Difference {
         let hide = |shown| if shown == Shown::Absent { shown } else { Shown::Masked };
         Self { from: hide(self.from), to: hide(self.to), ..self }
     }
+
+    /// The difference for a person to read: of a list that is too long for one line, each thing that goes, comes or changes by itself, as in
+    /// `/routes/1: {"receiver":"night"} -> (absent)`.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.by_element().unwrap_or_else(|| vec![self.to_string()])
+    }
+
+    fn by_element(&self) -> Option<Vec<String>> {
+        let long = |shown: &Shown| matches!(shown, Shown::Json(text) if text.len() > SHOWN_LIMIT);
+        if !long(&self.from) && !long(&self.to) {
+            return None;
+        }
+        let (from, to) = (self.from.elements()?, self.to.elements()?);
+        let apart = |these: &[Box<RawValue>], those: &[Box<RawValue>]| -> Vec<(usize, Shown)> {
+            let mut there: HashMap<&str, usize> = HashMap::new();
+            those.iter().for_each(|element| *there.entry(element.get()).or_default() += 1);
+            let mut apart = Vec::new();
+            for (index, element) in these.iter().enumerate() {
+                match there.get_mut(element.get()) {
+                    Some(count) if *count > 0 => *count -= 1,
+                    _ => apart.push((index, Shown::Json(element.get().to_owned()))),
+                }
+            }
+            apart
+        };
+        let (gone, come) = (apart(&from, &to), apart(&to, &from));
+        let line = |index, from, to| Self { path: format!("{}/{index}", self.path), from, to, ..*self }.to_string();
+        let gone = gone.into_iter().map(|(index, element)| line(index, element, Shown::Absent));
+        let lines: Vec<String> =
+            gone.chain(come.into_iter().map(|(index, element)| line(index, Shown::Absent, element))).collect();
+        // In another order, nothing goes and nothing comes.
+        (!lines.is_empty()).then_some(lines)
+    }
 }
 
 impl fmt::Display for Difference {
@@ -187,6 +223,15 @@ impl Shown {
     #[must_use]
     pub fn maybe(value: Option<&Value>) -> Self {
         value.map_or(Self::Absent, Self::json)
+    }
+
+    /// Of a list or of nothing, what is in it.
+    fn elements(&self) -> Option<Vec<Box<RawValue>>> {
+        match self {
+            Self::Absent => Some(Vec::new()),
+            Self::Json(text) => serde_json::from_str(text).ok(),
+            Self::Masked => None,
+        }
     }
 
     /// Shows a string, quoted as JSON.
@@ -368,5 +413,35 @@ mod tests {
     fn long_values_are_cut_at_a_character() {
         let shown = Shown::text(&"é".repeat(400)).to_string();
         assert!(shown.len() < 300 && shown.ends_with("(802 bytes)"), "{shown}");
+    }
+
+    #[test]
+    fn what_a_long_list_loses_and_gains_is_named_one_by_one() {
+        let list = |words: &[&str]| {
+            let padding = "x".repeat(200);
+            Shown::json(&words.iter().map(|word| serde_json::json!({"a": word, "b": padding})).collect())
+        };
+        let starts = |from, to| -> Vec<String> {
+            let lines = Difference::new("/routes", from, to).lines();
+            lines.iter().map(|line| line.replace(&"x".repeat(200), "…")).collect()
+        };
+        assert_eq!(
+            starts(list(&["one", "two", "two", "three"]), list(&["two", "four"])),
+            [
+                r#"/routes/0: {"a":"one","b":"…"} -> (absent)"#,
+                r#"/routes/2: {"a":"two","b":"…"} -> (absent)"#,
+                r#"/routes/3: {"a":"three","b":"…"} -> (absent)"#,
+                r#"/routes/1: (absent) -> {"a":"four","b":"…"}"#,
+            ]
+        );
+        assert_eq!(starts(list(&["one", "two"]), Shown::Absent).len(), 2);
+        // Short, masked, or only in another order: one line.
+        for (from, to) in [
+            (Shown::json(&serde_json::json!([1])), Shown::Absent),
+            (Shown::Masked, list(&["one", "two"])),
+            (list(&["one", "two"]), list(&["two", "one"])),
+        ] {
+            assert_eq!(starts(from, to).len(), 1);
+        }
     }
 }

@@ -209,7 +209,7 @@ pub struct Row<S: Server> {
 
 impl<S: Server> Row<S> {
     /// A row that replaces whole objects, with nothing odd about it but how it reads and what it sends.
-    pub const fn stepped(
+    pub const fn new(
         kind: &'static str,
         read: fn(&S, &[Rc<Object>]) -> Result<Held, Failure>,
         step: fn(Making<'_, S::Rules>) -> Result<Vec<Request>, Failure>,

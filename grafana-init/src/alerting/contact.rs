@@ -21,7 +21,7 @@ use crate::uid;
 
 /// The row.
 pub(crate) const ROW: Row<Scope> =
-    Row { judge: Some(judge), check, unique, export, ..Row::stepped("contact_points", read, step) };
+    Row { judge: Some(judge), check, unique, export, ..Row::new("contact_points", read, step) };
 
 const PATH: &str = "/api/v1/provisioning/contact-points";
 const REDACTED: &str = "[REDACTED]";

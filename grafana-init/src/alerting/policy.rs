@@ -24,7 +24,7 @@ pub(crate) const ROW: Row<Scope> = Row {
     needs,
     preflight,
     export,
-    ..Row::stepped("notification_policy", read, |making| Ok(step(making)))
+    ..Row::new("notification_policy", read, |making| Ok(step(making)))
 };
 
 const PATH: &str = "/api/v1/provisioning/policies";

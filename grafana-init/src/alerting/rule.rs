@@ -30,7 +30,7 @@ pub(crate) const ROW: Row<Scope> = Row {
     needs,
     preflight,
     export,
-    ..Row::stepped("alert_rules", read, |making| Ok(step(making)))
+    ..Row::new("alert_rules", read, |making| Ok(step(making)))
 };
 
 const RULES: &str = "/api/v1/provisioning/alert-rules";

@@ -1,6 +1,6 @@
 //! How a plan is printed: for people, or a record an object.
 
-use crate::engine::change::Failure;
+use crate::engine::change::{Difference, Failure};
 use crate::output;
 use crate::output::report::{Entry, Outcome, Stage};
 
@@ -27,7 +27,7 @@ pub(super) fn show(entries: &[Entry], unread: &[Failure]) -> std::io::Result<()>
             Stage::Planned.word(entry.outcome),
             output::visible(&entry.id.to_string())
         );
-        let lines = entry.differences.iter().map(ToString::to_string);
+        let lines = entry.differences.iter().flat_map(Difference::lines);
         for line in lines.chain(entry.error.clone()).chain(entry.notes.clone()) {
             text += &format!("              {}\n", output::visible(&line));
         }
