@@ -217,7 +217,7 @@ fn explain(cluster: &Cluster, patterns: &[String]) -> Result<BTreeMap<String, Ma
 /// What explain answers; `None` where nothing matches, to which the plugin says 400, as a request for no document.
 fn explained(cluster: &Cluster, names: &str, query: &str) -> Result<Option<Value>, Failure> {
     let path = format!("/_plugins/_ism/explain/{names}{query}");
-    match cluster.list_of_plugin(&path, ism::PLUGIN, false) {
+    match cluster.list_of_plugin(&path, ism::PLUGIN, false, None) {
         Ok(Some(body)) => serde_json::from_str(&body)
             .map(Some)
             .map_err(|error| Failure::fatal(format!("the server's answer to explain is no JSON: {error}"))),
@@ -324,7 +324,7 @@ impl Kind for Attachments {
         let mut from = 0;
         loop {
             let path = format!("/_plugins/_ism/explain?from={from}&size={PAGE}");
-            let Some(body) = self.cluster.list_of_plugin(&path, ism::PLUGIN, true)? else { break };
+            let Some(body) = self.cluster.list_of_plugin(&path, ism::PLUGIN, true, None)? else { break };
             let answer: Value = serde_json::from_str(&body)
                 .map_err(|error| Failure::fatal(format!("the server's answer to explain is no JSON: {error}")))?;
             let count =

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::engine::change::{Failure, ObjectId};
 use common::engine::document::Server;
 use common::files::Set;
-use common::net::http::{Call, Client, LIST_LIMIT, Reply};
+use common::net::http::{Call, Client, LIST_LIMIT, Reply, Sieve};
 use common::process::settings::Login;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -49,9 +49,9 @@ impl Server for Cluster {
 }
 
 impl Cluster {
-    /// Reads a list; a 404 is an empty one.
-    pub(crate) fn list(&self, path: &str) -> Result<Option<String>, Failure> {
-        match self.send(&Call::get(path).at_most(LIST_LIMIT)) {
+    /// Reads a list, or what the sieve holds of it; a 404 is an empty one.
+    pub(crate) fn list(&self, path: &str, sieve: Option<Sieve>) -> Result<Option<String>, Failure> {
+        match self.send(&Call::get(path).at_most(LIST_LIMIT).keeping(sieve)) {
             Ok(reply) => Ok(Some(reply.body)),
             Err(failure) if failure.status == Some(404) && !failure.is(UNREADABLE) => Ok(None),
             Err(failure) => Err(failure),
@@ -59,8 +59,14 @@ impl Cluster {
     }
 
     /// Reads a list of a plugin that may not be there. To apply files to it is an error; an export has nothing of it.
-    pub(crate) fn list_of_plugin(&self, path: &str, plugin: &str, exporting: bool) -> Result<Option<String>, Failure> {
-        match self.list(path) {
+    pub(crate) fn list_of_plugin(
+        &self,
+        path: &str,
+        plugin: &str,
+        exporting: bool,
+        sieve: Option<Sieve>,
+    ) -> Result<Option<String>, Failure> {
+        match self.list(path, sieve) {
             Err(failure) if failure.is(NO_HANDLER) => {
                 if exporting {
                     return Ok(None);
@@ -75,7 +81,12 @@ impl Cluster {
 
     /// Reads a small JSON answer; `None` on 404.
     pub(crate) fn get(&self, path: &str) -> Result<Option<Value>, Failure> {
-        let reply = self.send(&Call::get(path).accept(404).at_most(LIST_LIMIT))?;
+        self.get_kept(path, None)
+    }
+
+    /// The same of an answer that may be long: what the sieve holds.
+    pub(crate) fn get_kept(&self, path: &str, sieve: Option<Sieve>) -> Result<Option<Value>, Failure> {
+        let reply = self.send(&Call::get(path).accept(404).at_most(LIST_LIMIT).keeping(sieve))?;
         if reply.status == 404 { Ok(None) } else { reply.json().map(Some) }
     }
 

@@ -19,7 +19,7 @@ const MADE: [&str; 6] = ["name", "timestamp_field", "indices", "generation", "st
 /// Asked by name, for who may see no others: the stream of an index is beside it in its answer. For an export all of them.
 pub(crate) fn read(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
     if ask.is_empty() {
-        let Some(body) = cluster.list("/_data_stream")? else { return Ok(Held::new()) };
+        let Some(body) = cluster.list("/_data_stream", None)? else { return Ok(Held::new()) };
         let names = list(&body, "data_streams")?.into_iter().map(|fields| text(&fields, "name"));
         return Ok(names.map(|name| (name, Have::of(&json!({})))).collect());
     }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use common::engine::change::Failure;
 use common::engine::document::{Have, Held, matching};
 use common::files::{Object, Problem, nearest};
+use common::net::http::Sieve;
 use common::process::export::placeholder;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -20,6 +21,12 @@ pub(crate) type Ask<'a> = &'a [Rc<Object>];
 pub(crate) fn wanted(ask: Ask<'_>) -> impl Fn(&str) -> bool + use<'_> {
     let names: BTreeSet<&str> = ask.iter().map(|object| object.id.name.as_str()).collect();
     move |name| names.is_empty() || names.contains(name)
+}
+
+/// What a list is sifted by while it arrives, since most of it may be nobody's who runs this: what is declared; for an export, nothing. The path
+/// leads to the list.
+pub(crate) fn sieve(ask: Ask<'_>, path: &'static [&'static str]) -> Option<Sieve> {
+    (!ask.is_empty()).then(|| Sieve::new(path, ask.iter().map(|object| object.id.name.clone())))
 }
 
 fn strange(error: &serde_json::Error) -> Failure {

@@ -50,7 +50,7 @@ pub(crate) fn pages(
     loop {
         // Before the first policy there is no index to look in.
         let path = format!("{path}?from={from}&size={PAGE}");
-        let Some(body) = cluster.list_of_plugin(&path, PLUGIN, exporting)? else { return Ok(()) };
+        let Some(body) = cluster.list_of_plugin(&path, PLUGIN, exporting, None)? else { return Ok(()) };
         let items = list(&body, inner)?;
         items.iter().for_each(&mut each);
         from += items.len();

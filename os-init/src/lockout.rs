@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use common::engine::change::Failure;
 use common::files::{Object, Problem, Set};
+use common::net::http::Sieve;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, part};
@@ -62,7 +63,9 @@ fn look(cluster: &Cluster, set: &Set, todo: &[&Object]) -> Result<Vec<Problem>, 
             }
         }
     };
-    let mappings = cluster.get(&format!("{API}/rolesmapping"))?.unwrap_or_default();
+    let mappings = cluster
+        .get_kept(&format!("{API}/rolesmapping"), Some(Sieve::new(&[], roles.iter().cloned())))?
+        .unwrap_or_default();
     let mut kept = BTreeSet::new();
     for role in &roles {
         let held = mappings.get(role);

@@ -7,12 +7,12 @@ use common::net::http::{Call, Client};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, part};
-use crate::document::{Ask, by_name, object_of};
+use crate::document::{Ask, by_name, object_of, sieve};
 use crate::simulate::{failing, would_refuse};
 use crate::step::{Limits, put_file};
 
 fn read(cluster: &Cluster, path: &str, ask: Ask<'_>) -> Result<Held, Failure> {
-    cluster.list(path)?.map_or_else(|| Ok(Held::new()), |body| by_name(&body, ask))
+    cluster.list(path, sieve(ask, &[]))?.map_or_else(|| Ok(Held::new()), |body| by_name(&body, ask))
 }
 
 pub(crate) fn read_ingest(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {

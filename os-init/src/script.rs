@@ -8,13 +8,13 @@ use common::net::http::Call;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, part};
-use crate::document::{Ask, fields, only, wanted};
+use crate::document::{Ask, fields, only, sieve, wanted};
 use crate::step::{Limits, put_file};
 
 /// The list of scripts is in the cluster's state; their own endpoint answers about one at a time.
 pub(crate) fn read(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
     let path = "/_cluster/state/metadata?filter_path=metadata.stored_scripts";
-    let Some(body) = cluster.list(path)? else { return Ok(Held::new()) };
+    let Some(body) = cluster.list(path, sieve(ask, &["metadata", "stored_scripts"]))? else { return Ok(Held::new()) };
     let outer = fields(&body)?;
     let Some(metadata) = outer.get("metadata") else { return Ok(Held::new()) };
     let metadata = fields(metadata.get())?;

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use common::engine::change::{Failure, ObjectId};
 use common::engine::document::{Have, Held, Making, Pending, Request, Together};
 use common::files::{Object, Problem, Set};
-use common::net::http::Call;
+use common::net::http::{Call, Sieve};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, declared, part};
-use crate::document::{Ask, fields, object_of, remove, strings, unknown, wanted};
+use crate::document::{Ask, fields, object_of, remove, sieve, strings, unknown, wanted};
 use crate::lockout::lockouts;
 use crate::normal::{drop_defaults, each, set};
 use crate::step::{Limits, body, put};
@@ -21,7 +21,7 @@ pub(crate) const API: &str = "/_plugins/_security/api";
 pub(crate) const MARKS: [&str; 3] = ["reserved", "hidden", "static"];
 
 pub(crate) fn read(cluster: &Cluster, kind: &str, ask: Ask<'_>) -> Result<Held, Failure> {
-    let body = cluster.list_of_plugin(&format!("{API}/{kind}"), "security plugin", ask.is_empty())?;
+    let body = cluster.list_of_plugin(&format!("{API}/{kind}"), "security plugin", ask.is_empty(), sieve(ask, &[]))?;
     let Some(body) = body else { return Ok(Held::new()) };
     let wanted = wanted(ask);
     let mut held = Held::new();
@@ -281,7 +281,8 @@ pub(crate) fn preflight_mappings(cluster: &Cluster, set: &Set, todo: &[Pending<'
 pub(crate) fn missing_roles(cluster: &Cluster, set: &Set, named: Vec<(&Object, String, String)>) -> Vec<Problem> {
     let unknown: Vec<_> = named.into_iter().filter(|(_, _, role)| set.get("roles", role).is_none()).collect();
     let Some((first, ..)) = unknown.first() else { return Vec::new() };
-    let held = match cluster.get(&format!("{API}/roles")) {
+    let sieve = Sieve::new(&[], unknown.iter().map(|(.., role)| role.clone()));
+    let held = match cluster.get_kept(&format!("{API}/roles"), Some(sieve)) {
         Ok(held) => held.unwrap_or_default(),
         Err(failure) => return vec![Problem::refused(&first.id, failure)],
     };

@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, declared, part};
 use crate::dialect::UNREADABLE;
-use crate::document::{Ask, by_name, object_of, remove, text, wanted};
+use crate::document::{Ask, by_name, object_of, remove, sieve, text, wanted};
 use crate::ism::{pages, replacing, sequence};
 use crate::normal::{drop_defaults, each, flatten, nest};
 use crate::step::{Limits, post, put};
 
 /// A repository is as declared when its nodes can use it, too: each declared one is tried, which leaves a blob in it for a moment.
 pub(crate) fn read_repositories(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
-    let Some(body) = cluster.list("/_snapshot")? else { return Ok(Held::new()) };
+    let Some(body) = cluster.list("/_snapshot", sieve(ask, &[]))? else { return Ok(Held::new()) };
     let mut held = by_name(&body, ask)?;
     if !ask.is_empty() {
         for (name, have) in &mut held {

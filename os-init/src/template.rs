@@ -9,18 +9,24 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, declared, part};
 use crate::compose::compose;
-use crate::document::{Ask, list, object_of, only, strings, text, wanted};
+use crate::document::{Ask, list, object_of, only, sieve, strings, text, wanted};
 use crate::normal::{is_empty, template_body};
 use crate::overlap::{Claim, collisions, overlap};
 use crate::simulate::{self, failing, nobodys, would_refuse};
 use crate::step::{Limits, put_file};
 
 /// Reads all templates of a kind with one request.
-fn read(cluster: &Cluster, path: &str, name: &str, inner: &str, ask: Ask<'_>) -> Result<Held, Failure> {
-    let Some(body) = cluster.list(path)? else { return Ok(Held::new()) };
+fn read(
+    cluster: &Cluster,
+    path: &str,
+    lists: &'static [&'static str; 1],
+    inner: &str,
+    ask: Ask<'_>,
+) -> Result<Held, Failure> {
+    let Some(body) = cluster.list(path, sieve(ask, lists))? else { return Ok(Held::new()) };
     let wanted = wanted(ask);
     let mut held = Held::new();
-    for fields in list(&body, name)? {
+    for fields in list(&body, lists[0])? {
         let name = text(&fields, "name");
         if let Some(body) = fields.get(inner).filter(|_| wanted(&name)) {
             held.insert(name, Have::new((*body).to_owned()));
@@ -30,11 +36,11 @@ fn read(cluster: &Cluster, path: &str, name: &str, inner: &str, ask: Ask<'_>) ->
 }
 
 pub(crate) fn read_components(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
-    read(cluster, "/_component_template", "component_templates", "component_template", ask)
+    read(cluster, "/_component_template", &["component_templates"], "component_template", ask)
 }
 
 pub(crate) fn read_index_templates(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
-    read(cluster, "/_index_template", "index_templates", "index_template", ask)
+    read(cluster, "/_index_template", &["index_templates"], "index_template", ask)
 }
 
 pub(crate) fn normal_component(body: &mut Value) {

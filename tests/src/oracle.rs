@@ -76,12 +76,12 @@ impl Table {
     }
 
     /// Judges one life: its request, its fault, its two runs, and what is to be said of one that was not true.
-    pub fn count(&self, request: String, fault: String, told: [Told<'_>; 2], say: impl Fn(&Told<'_>) -> String) {
+    pub fn count(&self, request: String, fault: String, told: &[Told<'_>; 2], say: impl Fn(&Told<'_>) -> String) {
         let mut rows = lock(&self.rows);
         let row = rows.entry([request, fault]).or_default();
         row.tried += 1;
         let mut truthful = true;
-        for one in &told {
+        for one in told {
             let wrong = match one.run.code() {
                 Some(0) if !one.holds => &mut row.false_successes,
                 code if code != Some(0) && one.must => &mut row.false_failures,

@@ -1,11 +1,13 @@
 //! No bound refuses what real users have: 20,000 objects, dashboards of 10 MiB, maps of many megabytes, the links of a `ConfigMap`. `validate` reads
-//! all of it; what a server makes of as much is in `soak_scale`.
+//! all of it; what a server makes of as much is in `soak_scale`. Nor does it matter how much of others' a server has.
 
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
+use kit::fixture::ready;
 use kit::sandbox::{Run, Sandbox};
-use serde_json::json;
+use kit::scripted_http::{Answer, Response, ScriptedHttp};
+use serde_json::{Value, json};
 
 const MIB: u64 = 1 << 20;
 
@@ -112,4 +114,48 @@ fn the_links_of_a_config_map_work() {
     mount("topics", &[("c.json", "{}")]);
     mount("topics/team", &[("d.yaml", "partitions: 1\n"), ("e.json", "{}")]);
     taken(&map, 6, 32);
+}
+
+/// A server may hold what is none of this run's business: of a list of 57 MB only what is declared is kept while it arrives.
+#[test]
+fn what_others_have_on_the_server_is_not_held() {
+    let others = |inner: &str| -> Vec<String> {
+        let filler = "x".repeat(4000);
+        (0..14_000).map(|n| inner.replace("NAME", &format!("other-{n}")).replace("FILL", &filler)).collect()
+    };
+    let pipeline = json!({"description": "ours", "processors": []});
+    let component = json!({"version": 7, "template": {}});
+    let script = json!({"lang": "painless", "source": "1"});
+    for (file, body, path, list) in [
+        ("component_templates/ours.json", component.clone(), "/_component_template", {
+            let ours = json!({"name": "ours", "component_template": component}).to_string();
+            let mut all = others(r#"{"name":"NAME","component_template":{"_meta":{"a":"FILL"},"template":{}}}"#);
+            all.push(ours);
+            format!("{{\"component_templates\":[{}]}}", all.join(","))
+        }),
+        ("ingest_pipelines/ours.json", pipeline.clone(), "/_ingest/pipeline", {
+            let mut all = others(r#""NAME":{"description":"FILL","processors":[]}"#);
+            all.push(format!("\"ours\":{pipeline}"));
+            format!("{{{}}}", all.join(","))
+        }),
+        ("scripts/ours.json", json!({"script": script}), "/_cluster/state/metadata", {
+            let mut all = others(r#""NAME":{"lang":"painless","source":"FILL"}"#);
+            all.push(format!("\"ours\":{script}"));
+            format!("{{\"metadata\":{{\"stored_scripts\":{{{}}}}}}}", all.join(","))
+        }),
+    ] as [(&str, Value, &str, String); 3]
+    {
+        let length = list.len() as u64;
+        let server = ScriptedHttp::new(move |request, _| {
+            if request.path() == path {
+                Answer::Say(Response::new(200, "application/json", list.clone()))
+            } else {
+                ready(request)
+            }
+        });
+        let sandbox = sandbox("os-init").env("OPENSEARCH_URL", server.url()).config(&[(file, body)]);
+        let run = sandbox.run(&["plan"]);
+        run.expect_code(0).expect_stderr("\"unchanged\":1");
+        assert!(length > 54 << 20 && run.peak_rss < 12 * MIB, "{file}: {} MiB\n{run}", run.peak_rss / MIB);
+    }
 }

@@ -10,7 +10,6 @@ use kafka_protocol::messages::{
     ApiKey, CreateAclsRequest, CreateAclsResponse, CreateTopicsRequest, CreateTopicsResponse, DescribeAclsResponse,
     DescribeClusterResponse,
 };
-use kafka_protocol::protocol::StrBytes;
 use kit::proxy::KafkaProxy;
 use kit::proxy::kafka::Verdict;
 use kit::sandbox::{Sandbox, Signal};

@@ -11,7 +11,6 @@ use kafka_protocol::messages::describe_configs_response::DescribeConfigsResult;
 use kafka_protocol::messages::{
     ApiKey, CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
 };
-use kafka_protocol::protocol::StrBytes;
 use kit::proxy::KafkaProxy;
 use kit::proxy::kafka::Verdict;
 use kit::sandbox::Sandbox;

@@ -103,7 +103,7 @@ fn life(
         Told { run: &first, holds: first_true, must: kind.passes(length) },
         Told { run: &second, holds: is_true(&target, &sandbox, wanted), must: true },
     ];
-    table.count(question(entry), format!("{kind:?} {length:?}"), told, |one| {
+    table.count(question(entry), format!("{kind:?} {length:?}"), &told, |one| {
         format!("{} update {update} request {nth}: {}", target.name, one.run.last())
     });
 }

@@ -199,7 +199,7 @@ fn life(number: usize, kafka: &Kafka, oracle: &mut Oracle, table: &Table) {
         Told { run: &first, holds: first_wrong.is_empty(), must: length == Length::Once },
         Told { run: &second, holds: second_wrong.is_empty(), must: true },
     ];
-    table.count(question, format!("{fault:?} {length:?}"), told, |one| {
+    table.count(question, format!("{fault:?} {length:?}"), &told, |one| {
         format!("life {number}, request {nth}: {first_wrong:?}, then {second_wrong:?}\n{}", one.run)
     });
 }

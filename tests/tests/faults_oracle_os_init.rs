@@ -250,7 +250,7 @@ fn life(
         Told { run: &first, holds: first_true || said(&first), must: kind.passes(length) },
         Told { run: &second, holds: state == *wanted || said(&second), must: true },
     ];
-    table.count(question(request), format!("{kind:?} {length:?}"), told, |one| {
+    table.count(question(request), format!("{kind:?} {length:?}"), &told, |one| {
         format!(
             "{} update {update} request {nth} {kind:?} {length:?}: {} {state}",
             node.variant().name(),

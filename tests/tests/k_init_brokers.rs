@@ -39,9 +39,9 @@ fn growing() -> ScriptedKafka {
     scripted.view({
         let written = written.clone();
         // Topics are there once they were made.
-        move |_| match written.iter().any(|written| written.load(Ordering::SeqCst)) {
-            true => View { brokers: 2, replicas: Some(1), ..View::default() },
-            false => View { brokers: 1, ..View::default() },
+        move |_| {
+            let written = written.iter().any(|written| written.load(Ordering::SeqCst));
+            View { brokers: if written { 2 } else { 1 }, replicas: written.then_some(1), ..View::default() }
         }
     });
     scripted.on(ApiKey::CreateTopics, move |call| {

@@ -170,7 +170,9 @@ impl Difference {
         let (from, to) = (self.from.elements()?, self.to.elements()?);
         let apart = |these: &[Box<RawValue>], those: &[Box<RawValue>]| -> Vec<(usize, Shown)> {
             let mut there: HashMap<&str, usize> = HashMap::new();
-            those.iter().for_each(|element| *there.entry(element.get()).or_default() += 1);
+            for element in those {
+                *there.entry(element.get()).or_default() += 1;
+            }
             let mut apart = Vec::new();
             for (index, element) in these.iter().enumerate() {
                 match there.get_mut(element.get()) {

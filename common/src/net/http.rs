@@ -22,9 +22,11 @@ mod call;
 mod connect;
 mod question;
 mod secure;
+mod sieve;
 
 pub use attempt::Attempt;
 pub use call::{Call, Reply, shorten};
+pub use sieve::Sieve;
 
 use attempt::{host_of, read_answer, trouble};
 use connect::{Names, authorization};
@@ -260,7 +262,7 @@ impl Client {
             self.agent.run(request)
         };
         let attempt = match sent {
-            Ok(response) => read_answer(response, call.limit, &host),
+            Ok(response) => read_answer(response, call, &host),
             Err(error) => trouble(&error, &host, base.starts_with("https:")),
         };
         if matches!(attempt, Attempt::NotSent(_) | Attempt::Lost(_) | Attempt::Nonsense(_)) {

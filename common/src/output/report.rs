@@ -126,7 +126,8 @@ impl Entry {
     }
 
     fn detail(&self) -> Option<String> {
-        let parts: Vec<String> = self.differences.iter().map(ToString::to_string).chain(self.notes.clone()).collect();
+        let parts: Vec<String> =
+            self.differences.iter().flat_map(Difference::lines).chain(self.notes.clone()).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 

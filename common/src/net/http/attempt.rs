@@ -1,9 +1,10 @@
 //! What can become of one attempt, below HTTP: the one table from the transport's errors to sentences.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, SystemTime};
 
-use super::call::Reply;
+use super::call::{Call, Reply};
+use super::sieve::Sieve;
 use crate::net::lookup::ConnectError;
 use crate::net::tls;
 
@@ -22,26 +23,54 @@ pub enum Attempt {
     Nonsense(String),
 }
 
-pub(super) fn read_answer(response: ureq::http::Response<ureq::Body>, limit: u64, host: &str) -> Attempt {
+pub(super) fn read_answer(response: ureq::http::Response<ureq::Body>, call: &Call, host: &str) -> Attempt {
+    let limit = call.limit;
     let (head, body) = response.into_parts();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     if let Some(length) = body.content_length().filter(|length| *length > limit) {
         return Attempt::Nonsense(format!("{host} answered with {length} bytes, more than the {limit} that are read"));
     }
-    let mut bytes = Vec::new();
-    if let Err(error) = body.into_reader().take(limit + 1).read_to_end(&mut bytes) {
-        return Attempt::Lost(format!("the connection to {host} broke in the middle of the answer: {error}"));
-    }
-    if bytes.len() as u64 > limit {
-        return Attempt::Nonsense(format!("{host} answered with more than the {limit} bytes that are read"));
-    }
+    let mut reader = BufReader::with_capacity(BUFFER, body.into_reader().take(limit + 1));
+    let read = match call.sieve.as_ref().filter(|_| head.status.is_success()) {
+        None => {
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes).map(|_| text(bytes))
+        }
+        Some(sieve) => sifted(sieve, &mut reader),
+    };
+    let body = match read {
+        _ if reader.get_ref().limit() == 0 => {
+            return Attempt::Nonsense(format!("{host} answered with more than the {limit} bytes that are read"));
+        }
+        Ok(body) => body,
+        Err(error) => {
+            return Attempt::Lost(format!("the connection to {host} broke in the middle of the answer: {error}"));
+        }
+    };
     Attempt::Answered(Reply {
         status: head.status.as_u16(),
-        body: String::from_utf8_lossy(&bytes).into_owned(),
+        body,
         content_type: header("content-type").unwrap_or_default(),
         location: header("location"),
         retry_after: header("retry-after").and_then(|text| retry_after(&text, SystemTime::now())),
     })
+}
+
+/// As much as is looked at together; what is no JSON is told by it.
+const BUFFER: usize = 32 * 1024;
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// What the sieve holds. A page that is no JSON is left to whoever looks at its beginning.
+fn sifted(sieve: &Sieve, reader: &mut impl BufRead) -> std::io::Result<String> {
+    let begin = reader.fill_buf()?.to_vec();
+    match sieve.sift(reader) {
+        Ok(kept) => Ok(kept),
+        Err(error) if error.is_io() => Err(error.into()),
+        Err(_) => Ok(text(begin)),
+    }
 }
 
 /// The one table of what can go wrong below HTTP.

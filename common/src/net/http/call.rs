@@ -5,6 +5,7 @@ use std::time::Duration;
 use ureq::http::Method;
 
 use super::OBJECT_LIMIT;
+use super::sieve::Sieve;
 use crate::engine::change::Failure;
 use crate::output::secret::mask;
 
@@ -25,6 +26,8 @@ pub struct Call {
     pub writes: bool,
     /// The longest answer that is read.
     pub limit: u64,
+    /// What is kept of a good one while it is read; otherwise all of it.
+    pub sieve: Option<Sieve>,
 }
 
 impl Call {
@@ -38,6 +41,7 @@ impl Call {
             accept: Vec::new(),
             writes,
             limit: OBJECT_LIMIT,
+            sieve: None,
         }
     }
 
@@ -91,6 +95,12 @@ impl Call {
     #[must_use]
     pub fn at_most(self, limit: u64) -> Self {
         Self { limit, ..self }
+    }
+
+    /// Keeps of a good answer what the sieve holds.
+    #[must_use]
+    pub fn keeping(self, sieve: Option<Sieve>) -> Self {
+        Self { sieve, ..self }
     }
 }
 
