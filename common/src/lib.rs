@@ -7,6 +7,8 @@ pub mod net;
 pub mod ordered;
 pub mod output;
 pub mod process;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 /// What musl has of its own gives memory back to the kernel after every small body and takes it anew for the next: most of a run's own time.
 #[cfg(target_env = "musl")]

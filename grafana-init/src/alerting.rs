@@ -133,7 +133,7 @@ fn read_timings(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
 
 fn normal_timing(body: &mut Value) {
     drop_made(body);
-    body["time_intervals"].as_array_mut().into_iter().flatten().for_each(interval::normal);
+    body.get_mut("time_intervals").and_then(Value::as_array_mut).into_iter().flatten().for_each(interval::normal);
 }
 
 fn step_timing(making: Making<'_, Rules>) -> Vec<Request> {

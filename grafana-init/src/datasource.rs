@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Difference, Failure, Shown};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Making, Pair, Pending, Request, Row, bodies};
+use common::engine::document::{Have, Held, Making, Pair, Pending, Request, Row, bodies, take_field};
 use common::files::json::step as step_of;
 use common::files::{Key, Object, Problem, Set};
 use common::net::http::{Call, Client, LIST_LIMIT, parallel};
@@ -103,7 +103,10 @@ fn have(body: Value) -> Have {
     let meta = json!({"uid": body["uid"], "isDefault": body["isDefault"], "keys": body["secureJsonFields"]});
     // The comparison needs to know which secrets are there; the normal form has no place for it otherwise.
     let mut body = body;
-    body["secureJsonData"] = body["secureJsonFields"].take();
+    let secrets = take_field(&mut body, "secureJsonFields");
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("secureJsonData".into(), secrets);
+    }
     Have { meta, locked, ..Have::of(&body) }
 }
 
@@ -410,7 +413,7 @@ fn export(name: &str, mut body: Value, have: &Have) -> Option<(Value, Vec<String
             (key.clone(), json!(format!("$__env{{{placeholder}}}")))
         })
         .collect();
-    body["secureJsonData"] = Value::Object(secrets);
+    body.as_object_mut()?.insert("secureJsonData".into(), Value::Object(secrets));
     Some((body, names))
 }
 

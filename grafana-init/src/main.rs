@@ -2,6 +2,8 @@
 
 mod alerting;
 mod correlation;
+#[cfg(test)]
+mod damaged;
 mod dashboard;
 mod datasource;
 mod declared;

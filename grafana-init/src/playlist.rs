@@ -101,6 +101,9 @@ fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
         problems
             .push(object.problem("/items", "a playlist needs an item: {\"type\": \"dashboard_by_uid\", \"value\": …}"));
     }
+    for (index, _) in body["items"].as_array().into_iter().flatten().enumerate().filter(|(_, item)| !item.is_object()) {
+        problems.push(object.problem(&format!("/items/{index}"), "an item is an object of type and value"));
+    }
     problems
 }
 

@@ -54,6 +54,8 @@ fn snappy(bytes: &[u8]) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use common::testing::{damage_all, edits};
+    use std::sync::LazyLock;
 
     const SNAPPY: i16 = 2;
 
@@ -78,7 +80,47 @@ mod tests {
         assert!(taken(SNAPPY, &huge).is_err());
     }
 
+    /// Twenty times the same, in every way, as other producers send it.
+    fn packed(compression: i16) -> Vec<u8> {
+        use std::io::Write;
+        let plain = b"the same again and ".repeat(20);
+        match compression {
+            1 => {
+                let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+                packer.write_all(&plain).and_then(|()| packer.finish()).expect("a vector takes all")
+            }
+            SNAPPY => {
+                let block = snap::raw::Encoder::new().compress_vec(&plain).expect("short enough");
+                let length = u32::try_from(block.len()).expect("short enough").to_be_bytes();
+                [&b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01"[..], &length, &block, &length, &block].concat()
+            }
+            3 => {
+                let mut packer = lz4_flex::frame::FrameEncoder::new(Vec::new());
+                packer.write_all(&plain).expect("a vector takes all");
+                packer.finish().expect("a vector takes all")
+            }
+            4 => ruzstd::encoding::compress_to_vec(&plain[..], ruzstd::encoding::CompressionLevel::Fastest),
+            _ => plain,
+        }
+    }
+
+    #[test]
+    fn what_others_pack_is_read() {
+        for compression in 0..5 {
+            let plain = taken(compression, &packed(compression)).expect("good bytes");
+            assert!(plain.starts_with(b"the same again and the same"), "{compression}");
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn damaged_compression_never_panics(compression in 0..5_i16, edits in edits()) {
+            static PACKED: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| (0..5).map(packed).collect());
+            let mut bytes = PACKED[usize::try_from(compression).expect("a few")].clone();
+            damage_all(&mut bytes, &edits);
+            let _ = taken(compression, &bytes);
+        }
+
         #[test]
         fn garbage_is_an_error_and_no_panic(bytes: Vec<u8>) {
             for compression in 0..8 {

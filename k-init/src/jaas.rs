@@ -165,11 +165,15 @@ fn letter(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use common::testing::damaged;
 
     fn shown(text: &str) -> Result<String, String> {
         let login = login(text)?;
         Ok(login.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" | "))
     }
+
+    const LINE: &str = r#"org.apache.kafka.common.security.scram.ScramLoginModule required username = "u\"\101" /* none */ password='p;x' tokenauth="true" // the end
+        extension_a=b1-2.x$_;"#;
 
     const SCRAM: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
 
@@ -214,6 +218,11 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "[a-z=:\\\\\"; \n/*#u0-9é]{0,60}") {
+            let _ = login(&text);
+        }
+
+        #[test]
+        fn damaged_lines_never_panic(text in damaged(LINE)) {
             let _ = login(&text);
         }
     }

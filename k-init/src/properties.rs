@@ -202,6 +202,7 @@ fn unescape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use common::testing::damaged;
     use expect_test::{Expect, expect};
 
     fn check(text: &str, expected: &Expect) {
@@ -211,12 +212,17 @@ mod tests {
         expected.assert_eq(&shown.join("\n"));
     }
 
+    const CLIENT: &str = "# a comment\nbootstrap.servers=a:9092,b:9092\nsecurity.protocol : SASL_SSL\nsasl.mechanism SCRAM-SHA-512\n\
+         sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \\\n   username=\"app\" \\\n   password='p=; x';\n\
+         ssl.truststore.type=PEM\nssl.truststore.location=/ca.pem\nacks=all\n";
+    const PROVIDED: &str = "config.providers=e,f,d\nconfig.providers.e.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider\n\
+         config.providers.f.class=a.FileConfigProvider\nconfig.providers.d.class=DirectoryConfigProvider\n\
+         sasl.oauthbearer.scope=a${e:PATH}b${f:/no/such:key}${d:/no/such:name}\\u00e9\n";
+
     #[test]
     fn a_clients_file_is_understood() {
         check(
-            "# a comment\nbootstrap.servers=a:9092,b:9092\nsecurity.protocol : SASL_SSL\nsasl.mechanism SCRAM-SHA-512\n\
-             sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \\\n   username=\"app\" \\\n   password='p=; x';\n\
-             ssl.truststore.type=PEM\nssl.truststore.location=/ca.pem\nacks=all\n",
+            CLIENT,
             &expect![[r"
                 KAFKA_BOOTSTRAP_SERVERS = a:9092,b:9092
                 KAFKA_CA_FILE = /ca.pem
@@ -293,6 +299,12 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "[a-z=:\\\\\"; \n#u0-9é]{0,60}") {
             let _ = settings(&parse(&text));
+        }
+
+        #[test]
+        fn damaged_properties_never_panic(client in damaged(CLIENT), provided in damaged(PROVIDED)) {
+            let _ = settings(&parse(&client));
+            let _ = settings(&parse(&provided));
         }
     }
 }

@@ -260,6 +260,7 @@ fn murmur2(data: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use common::testing::{damage_all, edits};
 
     /// From Kafka's own `UtilsTest`.
     #[test]
@@ -354,11 +355,10 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn damaged_batches_never_panic(at in 0..80_usize, byte: u8) {
-            let mut bytes = batch(&[message("key", "value")], 0).to_vec();
-            let index = at % bytes.len();
-            bytes[index] = byte;
-            let _ = walk(Bytes::from(bytes), 0, &mut [], |_| ());
+        fn damaged_batches_never_panic(edits in edits()) {
+            let mut bytes = [batch(&[message("key", "value")], 0), batch(&[message("a", "1"), message("", "2")], 1)].concat();
+            damage_all(&mut bytes, &edits);
+            let _ = walk(Bytes::from(bytes), 0, &mut [(7, 1)], |_| ());
         }
     }
 }

@@ -169,6 +169,14 @@ struct Dialog {
 /// broker takes would only keep us busy (Kafka allows 4096 to 16384).
 const ITERATIONS: std::ops::RangeInclusive<u32> = 4096..=1_000_000;
 
+/// The server's first message, read.
+struct Asked<'s> {
+    text: &'s str,
+    nonce: &'s str,
+    salt: Vec<u8>,
+    iterations: NonZeroU32,
+}
+
 impl Dialog {
     fn new(scram: Scram, user: &str, nonce: &str, delegated: bool) -> Self {
         let user = user.replace('=', "=3D").replace(',', "=2C");
@@ -180,14 +188,14 @@ impl Dialog {
         format!("n,,{}", self.bare)
     }
 
-    /// Our last message, and the signature by which the server proves itself.
-    fn last(&self, password: &str, server: &[u8]) -> Result<(String, String), String> {
-        let server = std::str::from_utf8(server).map_err(|_| "the broker's SCRAM message is no text".to_owned())?;
-        if server.starts_with("m=") {
+    /// What the server's first message asks for: its nonce, salt and iterations.
+    fn asked<'s>(&self, server: &'s [u8]) -> Result<Asked<'s>, String> {
+        let text = std::str::from_utf8(server).map_err(|_| "the broker's SCRAM message is no text".to_owned())?;
+        if text.starts_with("m=") {
             return Err("the broker's SCRAM message wants an extension that is not known (m=)".into());
         }
         let part = |name: &str| {
-            let found = server.split(',').find_map(|part| part.strip_prefix(name));
+            let found = text.split(',').find_map(|part| part.strip_prefix(name));
             found.ok_or_else(|| format!("the broker's SCRAM message lacks {name}"))
         };
         let (nonce, salt, iterations) = (part("r=")?, part("s=")?, part("i=")?);
@@ -206,12 +214,18 @@ impl Dialog {
                 ITERATIONS.end()
             )
         })?;
+        Ok(Asked { text, nonce, salt, iterations })
+    }
+
+    /// Our last message, and the signature by which the server proves itself.
+    fn last(&self, password: &str, server: &[u8]) -> Result<(String, String), String> {
+        let Asked { text, nonce, salt, iterations } = self.asked(server)?;
         let salted = self.scram.salted(password, &salt, iterations);
         let sign = |key: &[u8], text: &[u8]| hmac::sign(&hmac::Key::new(self.scram.hmac(), key), text);
         let client_key = sign(&salted, b"Client Key");
         let stored = digest::digest(self.scram.digest(), client_key.as_ref());
         let without_proof = format!("c=biws,r={nonce}");
-        let message = format!("{},{server},{without_proof}", self.bare);
+        let message = format!("{},{text},{without_proof}", self.bare);
         let signature = sign(stored.as_ref(), message.as_bytes());
         let proof: Vec<u8> = client_key.as_ref().iter().zip(signature.as_ref()).map(|(a, b)| a ^ b).collect();
         let expected = sign(sign(&salted, b"Server Key").as_ref(), message.as_bytes());
@@ -222,6 +236,7 @@ impl Dialog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use common::testing::damaged;
 
     /// The example of RFC 7677.
     #[test]
@@ -287,6 +302,11 @@ mod tests {
         #[test]
         fn cut_messages_never_panic(server in ".{0,40}") {
             let _ = Dialog::new(Scram::Sha256, "user", "N", false).last("secret", server.as_bytes());
+        }
+
+        #[test]
+        fn damaged_dialogs_never_panic(server in damaged("r=Nxyz,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096")) {
+            let _ = Dialog::new(Scram::Sha256, "user", "N", false).asked(server.as_bytes());
         }
     }
 }

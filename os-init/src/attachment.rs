@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use common::engine::change::{Change, Difference, Failure, ObjectId, Planned, Shown};
 use common::engine::diff::{Writing, diff};
+use common::engine::document::take_field;
 use common::engine::kind::{Asked, Exported, Kind};
 use common::files::{Object, Problem, Set};
 use serde_json::{Value, json};
@@ -132,7 +133,7 @@ impl Attachments {
             Version::Document(number(&answer["_seq_no"]), number(&answer["_primary_term"])),
             Version::Time(number(&answer["policy"]["last_updated_time"])),
         ];
-        let mut held = json!({"policy": answer["policy"].take()});
+        let mut held = json!({"policy": take_field(&mut answer, "policy")});
         ism::normal(&mut held);
         let changes = match self.set.get("ism_policies", name) {
             None => false,

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::engine::change::{Action, Change, Class, Difference, Failure, ObjectId, Shown};
 use common::engine::diff::same;
-use common::engine::document::{Have, Held, Making, Pair, Pending, Request, bodies};
+use common::engine::document::{Have, Held, Making, Pair, Pending, Request, bodies, take_field};
 use common::files::json::step as step_of;
 use common::files::{Object, Problem, Set};
 use serde_json::{Map, Value, json};
@@ -175,8 +175,9 @@ fn form(cluster: &Cluster, object: &Object, body: &Value) -> Result<Value, Failu
     let template = json!({"template": {"settings": settings, "mappings": declared}});
     match simulate(&cluster.client, template) {
         Ok(mut form) => {
-            mapping::normal(&mut form["mappings"]);
-            Ok(form["mappings"].take())
+            let mut form = take_field(&mut form, "mappings");
+            mapping::normal(&mut form);
+            Ok(form)
         }
         Err(failure) if failure.class == Class::Rejected => Ok(Value::Null),
         Err(failure) => Err(failure),

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use common::engine::change::Failure;
+use common::engine::document::take_field;
 use common::files::{Object, Problem, Set};
 use common::net::http::Sieve;
 use serde_json::Value;
@@ -44,7 +45,8 @@ fn look(cluster: &Cluster, set: &Set, todo: &[&Object]) -> Result<Vec<Problem>, 
     if touching.is_empty() {
         return Ok(Vec::new());
     }
-    let user = cluster.get(&format!("{API}/internalusers/{}", part(&name)))?.map(|mut answer| answer[&name].take());
+    let user =
+        cluster.get(&format!("{API}/internalusers/{}", part(&name)))?.map(|mut answer| take_field(&mut answer, &name));
     let before = Me {
         backend_roles: strings(&info["backend_roles"]),
         own_roles: user.as_ref().map(|user| strings(&user["opendistro_security_roles"])).unwrap_or_default(),

@@ -4,6 +4,8 @@ mod alias;
 mod attachment;
 mod cluster;
 mod compose;
+#[cfg(test)]
+mod damaged;
 mod data_stream;
 mod dialect;
 mod document;

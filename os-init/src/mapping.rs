@@ -9,6 +9,8 @@ use common::engine::diff::same;
 use common::files::json::step;
 use serde_json::{Map, Value, json};
 
+use crate::normal::parted;
+
 /// Parameters of a field that an index keeps for good, once it has the field.
 const FOR_GOOD: [&str; 22] = [
     "type",
@@ -78,7 +80,7 @@ fn nests(holder: &Map<String, Value>) -> bool {
 
 /// `a.b` is the field `b` of the object `a`. Where `a` is a leaf, the server has to say so.
 fn nest_field(fields: &mut Map<String, Value>, name: &str) {
-    let Some((first, rest)) = name.split_once('.').filter(|(first, rest)| !first.is_empty() && !rest.is_empty()) else {
+    let Some((first, rest)) = parted(name).filter(|(first, rest)| !first.is_empty() && !rest.is_empty()) else {
         return;
     };
     let Some(body) = fields.remove(name) else { return };
@@ -300,6 +302,14 @@ mod tests {
             &json!({"properties": {"host.name": {"type": "keyword"}, "host.ip": {"type": "ip"}, "host": {"properties": {"os.n": {"type": "ip"}}}}}),
             &expect![[r#"/mappings/properties/host/properties/os: (absent) -> {"properties":{"n":{"type":"ip"}}}"#]],
         );
+    }
+
+    #[test]
+    fn a_name_of_a_hundred_thousand_dots_is_no_tree() {
+        let name = "a.".repeat(100_000) + "a";
+        let mut mappings = json!({"properties": {name.as_str(): {"type": "ip"}}});
+        normal(&mut mappings);
+        assert_eq!(mappings, json!({"properties": {name.as_str(): {"type": "ip"}}}));
     }
 
     #[test]

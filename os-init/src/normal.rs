@@ -51,8 +51,14 @@ pub(crate) fn nest(flat: Flat) -> Value {
     Value::Object(tree)
 }
 
+/// A name of more dots than any server takes stays as it is: a tree of a hundred thousand levels could not even be dropped.
+pub(crate) fn parted(name: &str) -> Option<(&str, &str)> {
+    const DEEPEST: usize = 20;
+    name.split_once('.').filter(|_| name.matches('.').nth(DEEPEST).is_none())
+}
+
 fn insert(tree: &mut Map<String, Value>, name: &str, value: Value) {
-    if let Some((first, rest)) = name.split_once('.') {
+    if let Some((first, rest)) = parted(name) {
         let inner = tree.entry(first).or_insert_with(|| Value::Object(Map::new()));
         if let Value::Object(inner) = inner {
             return insert(inner, rest, value);
@@ -209,6 +215,12 @@ mod tests {
     fn a_name_may_be_a_value_and_a_prefix() {
         let flat = flatten(&json!({"logger.org": "info", "logger.org.opensearch": "debug"}), "");
         assert_eq!(nest(flat), json!({"logger": {"org": "info", "org.opensearch": "debug"}}));
+    }
+
+    #[test]
+    fn a_name_of_a_hundred_thousand_dots_is_no_tree() {
+        let flat = json!({"a.".repeat(100_000) + "a": "1"});
+        assert_eq!(nest(flatten(&flat, "")), flat);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use common::engine::change::{Class, Failure};
-use common::engine::document::Pending;
+use common::engine::document::{Pending, take_field};
 use common::files::{Object, Problem};
 use common::net::http::{Call, Client, LIST_LIMIT, Reply, parallel};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ const TOP: i64 = 9_007_199_254_740_991;
 
 /// Simulates a template: `template`, and `composed_of` or `data_stream` if need be. Its patterns and priority are replaced by nobody's.
 pub(crate) fn simulate(client: &Client, body: Value) -> Result<Value, Failure> {
-    Ok(ask(client, &nobodys(body))?.json()?["template"].take())
+    Ok(take_field(&mut ask(client, &nobodys(body))?.json()?, "template"))
 }
 
 /// The template as one that no index has.

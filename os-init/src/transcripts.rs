@@ -37,7 +37,7 @@ struct Pair {
     shown: Value,
 }
 
-fn unwrapped(kind: &str, name: &str, body: &Value) -> Value {
+pub(crate) fn unwrapped(kind: &str, name: &str, body: &Value) -> Value {
     let spec = SPECS.iter().find(|spec| spec.name == kind).expect("a known kind");
     (spec.unwrap)(name, body.clone())
 }
@@ -183,7 +183,7 @@ fn an_index_as_read_satisfies_what_made_it() {
 }
 
 /// The large set of files that the cases on real nodes use as well.
-fn files() -> Vec<(&'static str, String, Value)> {
+pub(crate) fn files() -> Vec<(&'static str, String, Value)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/os-init");
     let mut found = Vec::new();
     for spec in &SPECS {

@@ -289,7 +289,7 @@ pub(crate) fn export(name: &str, mut body: Value, have: &Have) -> Option<(Value,
     }
     let field = if marked.is_some() { "hash" } else { "password" };
     let variable = placeholder(KIND, name, field);
-    body[field] = format!("$__env{{{variable}}}").into();
+    body.as_object_mut()?.insert(field.into(), format!("$__env{{{variable}}}").into());
     Some((body, vec![variable]))
 }
 

@@ -150,6 +150,32 @@ pub(crate) mod tests {
         assert_eq!(shown, ["/a/p: (secret) -> (secret)", "/b: (secret) -> (secret)", "/c: 1 -> 2"]);
     }
 
+    #[test]
+    fn numbers_are_compared_by_value_and_to_the_last_digit() {
+        for (a, b) in [
+            ("1", "1.0"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("[1, {\"a\": 2}]", "[1.0, {\"a\": 2.0}]"),
+            ("-0.0", "0"),
+        ] {
+            let (a, b): (Value, Value) = (a.parse().expect("JSON"), b.parse().expect("JSON"));
+            assert!(same(&a, &b) && same(&b, &a), "{a} {b}");
+        }
+        // The first two pairs are one number each for a float.
+        for (a, b) in [
+            ("9007199254740993", "9007199254740992"),
+            ("18446744073709551615", "18446744073709551614"),
+            ("-1", "18446744073709551615"),
+            ("1", "\"1\""),
+            ("[1]", "[1, 2]"),
+            ("{\"a\": 1}", "{\"a\": 1, \"b\": 2}"),
+            ("{\"a\": 1}", "{\"b\": 1}"),
+        ] {
+            let (a, b): (Value, Value) = (a.parse().expect("JSON"), b.parse().expect("JSON"));
+            assert!(!same(&a, &b) && !same(&b, &a), "{a} {b}");
+        }
+    }
+
     pub(crate) fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),

@@ -18,7 +18,7 @@ use crate::net::http::{Call, Reply};
 mod paths;
 
 use paths::named;
-pub use paths::{drop_where, hide_all, matching};
+pub use paths::{drop_where, hide_all, matching, take_field};
 
 /// One object as the server has it.
 #[derive(Debug)]

@@ -71,7 +71,14 @@ pub struct Client {
     dialect: Dialect,
     counters: Arc<Counters>,
     deadline: Mutex<Deadline>,
+    /// Who answers in place of a server.
+    #[cfg(feature = "testing")]
+    answers: Option<Answers>,
 }
+
+/// What answers a request in a test without a server.
+#[cfg(feature = "testing")]
+type Answers = Arc<dyn Fn(&Call) -> Attempt + Send + Sync>;
 
 impl Client {
     /// A client; no connection is made. Fails on unreadable certificates.
@@ -100,6 +107,8 @@ impl Client {
             dialect,
             counters,
             deadline: Mutex::new(Deadline::after(Duration::MAX)),
+            #[cfg(feature = "testing")]
+            answers: None,
         })
     }
 
@@ -128,7 +137,16 @@ impl Client {
             dialect: self.dialect,
             counters: self.counters.clone(),
             deadline: Mutex::new(self.deadline()),
+            #[cfg(feature = "testing")]
+            answers: self.answers.clone(),
         }
+    }
+
+    /// The same client, but no request leaves the process: each is answered by this.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn answered_by(&self, answers: impl Fn(&Call) -> Attempt + Send + Sync + 'static) -> Self {
+        Self { answers: Some(Arc::new(answers)), ..self.copy() }
     }
 
     /// How often its credentials may be tried while they are refused.
@@ -237,6 +255,10 @@ impl Client {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         if call.writes {
             self.counters.writes.fetch_add(1, Ordering::Relaxed);
+        }
+        #[cfg(feature = "testing")]
+        if let Some(answers) = &self.answers {
+            return attempt::as_read(answers(call), call);
         }
         let place = self.bases.place();
         let base = self.bases.at(place).map_or("", String::as_str);

@@ -215,6 +215,82 @@ mod tests {
         assert!(backoff.next(Some(Duration::from_secs(9))) >= Duration::from_secs(9));
     }
 
+    /// On a clock of its own: how often something was tried that always fails so, with which retries counted, how it ended and how long
+    /// that took.
+    fn tried(retries: u32, time: Duration, failure: &Failure) -> (u32, u64, Class, Duration) {
+        let failure = failure.clone();
+        let life = move || {
+            clock::stand_still();
+            let (counters, start, mut tries) = (Counters::default(), clock::now(), 0);
+            let result: Result<(), Failure> = repeat(retries, Deadline::after(time), &counters, &"GET /", || {
+                tries += 1;
+                Err(failure.clone())
+            });
+            let class = result.expect_err("it always fails").class;
+            (tries, counters.retries.load(Ordering::Relaxed), class, clock::now() - start)
+        };
+        std::thread::spawn(life).join().expect("no panic")
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_as_often_as_allowed_and_no_longer_than_there_is_time() {
+        let again = Failure::new(Class::Again, "busy");
+        let (hour, after) =
+            (Duration::from_hours(1), |seconds| Failure { after: Some(Duration::from_secs(seconds)), ..again.clone() });
+        let (tries, retries, class, _) = tried(3, hour, &again);
+        assert_eq!((tries, retries, class), (4, 3, Class::Again));
+        assert_eq!(tried(0, hour, &again), (1, 0, Class::Again, Duration::ZERO));
+        assert_eq!(tried(3, hour, &Failure::new(Class::Rejected, "no")), (1, 0, Class::Rejected, Duration::ZERO));
+        // Each pause is as long as the server asks for, up to half a minute.
+        assert_eq!(tried(2, hour, &after(30)), (3, 2, Class::Again, Duration::from_mins(1)));
+        assert_eq!(tried(2, hour, &after(31)), (1, 0, Class::Again, Duration::ZERO));
+        // What ends after the deadline is not waited for.
+        assert_eq!(tried(2, Duration::from_secs(10), &after(10)), (1, 0, Class::Again, Duration::ZERO));
+        assert_eq!(tried(2, Duration::from_secs(10), &after(6)), (2, 1, Class::Again, Duration::from_secs(6)));
+        let (tries, retries, class, took) = tried(1000, Duration::from_mins(1), &again);
+        assert_eq!(class, Class::Timeout);
+        assert!(u64::from(tries) == retries + 1 && took < Duration::from_mins(1), "{tries} in {took:?}");
+    }
+
+    #[test]
+    fn the_earlier_deadline_counts() {
+        std::thread::spawn(|| {
+            clock::stand_still();
+            let deadline = Deadline::after(Duration::from_secs(5));
+            assert_eq!(deadline.at_most(Duration::from_secs(9)).left(), Duration::from_secs(5));
+            assert_eq!(deadline.at_most(Duration::from_secs(2)).left(), Duration::from_secs(2));
+            pause(Duration::from_secs(2), deadline);
+            assert_eq!((deadline.left(), deadline.passed()), (Duration::from_secs(3), false));
+            // Not past the deadline.
+            pause(Duration::from_secs(9), deadline);
+            assert_eq!((deadline.left(), deadline.passed()), (Duration::ZERO, true));
+        })
+        .join()
+        .expect("no panic");
+    }
+
+    #[test]
+    fn the_bound_of_a_pause_doubles_up_to_its_cap() {
+        // The most of many tries is near the bound: 200 ms, 400 ms, … and 5 s.
+        let most = |nth: usize| {
+            let pauses = (0..400).map(|_| {
+                let mut backoff = Backoff::default();
+                for _ in 0..nth {
+                    backoff.next(None);
+                }
+                backoff.next(None)
+            });
+            pauses.max().unwrap_or_default().as_millis()
+        };
+        for (nth, bound) in [(0, 200), (1, 400), (2, 800), (3, 1600), (4, 3200), (5, 5000), (30, 5000)] {
+            assert!((bound * 9 / 10..=bound).contains(&most(nth)), "{nth}: {}", most(nth));
+        }
+        let mut backoff = Backoff::default();
+        assert_eq!(backoff.tries(), 0);
+        backoff.next(None);
+        assert_eq!(backoff.tries(), 1);
+    }
+
     #[test]
     fn a_held_clock_brings_no_deadline_nearer() {
         let deadline = Deadline::after(Duration::from_millis(40));

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId};
 use common::engine::diff::{Writing, diff};
-use common::engine::document::{Have, Held, Making, Pair, Pending, Request, Row, bodies};
+use common::engine::document::{Have, Held, Making, Pair, Pending, Request, Row, bodies, take_field};
 use common::files::{Key, Object, Problem, Set};
 use common::net::http::{Call, parallel};
 use serde_json::{Map, Value, json};
@@ -47,7 +47,7 @@ pub(crate) fn unwrap(_: &str, body: Value) -> Value {
     {
         fields.insert("title".into(), name);
     }
-    body["rules"].as_array_mut().into_iter().flatten().for_each(unwrap_rule);
+    body.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten().for_each(unwrap_rule);
     body
 }
 
@@ -143,7 +143,7 @@ fn titles(group: &Value) -> Value {
 
 /// Gives every rule its uid; `titles` are the server's rules of the group.
 fn with_uids(object: &Object, group: &mut Value, titles: &Value) {
-    for rule in group["rules"].as_array_mut().into_iter().flatten() {
+    for rule in group.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
         if rule["uid"].as_str().is_none_or(str::is_empty) {
             let title = rule["title"].as_str().unwrap_or_default().to_owned();
             let mut path = object.parts.clone();
@@ -177,7 +177,7 @@ fn normal_rule(rule: &mut Value) {
             duration(rule, field);
         }
     }
-    for query in rule["data"].as_array_mut().into_iter().flatten() {
+    for query in rule.get_mut("data").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(fields) = query.as_object_mut() {
             if let Some(range) = fields.get_mut("relativeTimeRange").and_then(Value::as_object_mut) {
                 range.retain(|_, value| *value != json!(0));
@@ -273,9 +273,9 @@ fn judge(pair: &Pair<'_, Rules>) -> Change {
 /// The group as the API takes it.
 fn group_of(object: &Object, mut body: Value, facts: &Value) -> Value {
     with_uids(object, &mut body, &facts["titles"]);
-    body["rules"].as_array_mut().into_iter().flatten().for_each(fill);
+    body.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten().for_each(fill);
     json!({"title": title_of(object, &body), "folderUid": facts["folder"],
-        "interval": body["interval"].as_i64().unwrap_or(60), "rules": body["rules"].take()})
+        "interval": body["interval"].as_i64().unwrap_or(60), "rules": take_field(&mut body, "rules")})
 }
 
 fn step(making: Making<'_, Rules>) -> Vec<Request> {
@@ -491,7 +491,7 @@ fn titles_taken(scope: &Scope, todo: &[Pending<'_>]) -> Vec<Problem> {
 }
 
 fn export(_: &str, mut body: Value, have: &Have) -> Option<(Value, Vec<String>)> {
-    for rule in body["rules"].as_array_mut().into_iter().flatten() {
+    for rule in body.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(fields) = rule.as_object_mut() {
             for made in ["id", "orgID", "updated", "provenance", "ruleGroup", "folderUID"] {
                 fields.remove(made);

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use common::engine::change::Failure;
+use common::engine::document::take_field;
 use common::engine::kind::Exported;
 use serde_json::json;
 
@@ -28,13 +29,13 @@ pub(super) fn export(scope: &Scope) -> Result<Vec<Exported>, Failure> {
         let place = whole["meta"]["folderUid"].as_str().unwrap_or_default();
         let mut path = vec!["dashboards".to_owned()];
         path.extend(folders.get(place).into_iter().flatten().map(|(name, _)| name.clone()));
-        let mut body = whole["dashboard"].take();
+        let mut body = take_field(&mut whole, "dashboard");
         let title = body["title"].as_str().unwrap_or(&uid).to_owned();
         if let Some(version) = whole["meta"]["apiVersion"].as_str().filter(|version| version.starts_with("v2")) {
             let resource = format!("{}/{}", resources(version, &scope.namespace()), part(&uid));
             if let Some(mut whole) = scope.get(&resource)? {
                 body = json!({"apiVersion": format!("dashboard.grafana.app/{version}"), "kind": "Dashboard",
-                    "metadata": {"name": uid}, "spec": whole["spec"].take()});
+                    "metadata": {"name": uid}, "spec": take_field(&mut whole, "spec")});
             }
         } else if let Some(fields) = body.as_object_mut() {
             fields.remove("id");

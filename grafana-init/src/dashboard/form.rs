@@ -131,7 +131,8 @@ pub(crate) fn normal(model: &mut Value) {
     if fields.get("gnetId") == Some(&Value::Null) {
         fields.remove("gnetId");
     }
-    if let Some(list) = fields.get_mut("annotations").and_then(|annotations| annotations["list"].as_array_mut()) {
+    let annotations = fields.get_mut("annotations").and_then(|annotations| annotations.get_mut("list"));
+    if let Some(list) = annotations.and_then(Value::as_array_mut) {
         list.retain(|annotation| !built_in(annotation));
     }
     let empty = [

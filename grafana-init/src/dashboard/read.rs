@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use common::engine::change::{Change, Difference, Failure, Shown};
 use common::engine::diff::{Writing, diff, mask};
+use common::engine::document::take_field;
 use common::files::Object;
 use common::net::http::{Call, Client};
 use serde_json::{Value, json};
@@ -76,7 +77,7 @@ impl Reader<'_> {
                 let held = Held { version: whole["dashboard"]["version"].clone(), metadata: Value::Null };
                 let place = whole["meta"]["folderUid"].as_str().unwrap_or_default().to_owned();
                 let locked = (whole["meta"]["provisioned"] == true).then(|| PROVISIONED.to_owned());
-                (whole["dashboard"].take(), place, locked, held)
+                (take_field(&mut whole, "dashboard"), place, locked, held)
             }),
         };
         let Some((mut body, place, mut locked, held)) = found else {
@@ -134,9 +135,11 @@ impl Reader<'_> {
         let annotations = &whole["metadata"]["annotations"];
         let locked = managed(annotations);
         let place = annotations[ANNOTATION].as_str().unwrap_or_default().to_owned();
-        let metadata = json!({"annotations": annotations, "labels": whole["metadata"]["labels"]});
+        // A write adds annotations to these.
+        let kept = annotations.as_object();
+        let metadata = json!({"annotations": kept, "labels": whole["metadata"]["labels"]});
         let held = Held { version: whole["metadata"]["resourceVersion"].clone(), metadata };
-        Ok(Some((whole["spec"].take(), place, locked, held)))
+        Ok(Some((take_field(&mut whole, "spec"), place, locked, held)))
     }
 }
 

@@ -60,6 +60,11 @@ fn walk(steps: &[&str], value: &Value, pointer: String, found: &mut Vec<String>)
     }
 }
 
+/// A field taken out of an answer; null where there is none. An answer may be anything, and `[…]` of what is no object would panic.
+pub fn take_field(value: &mut Value, key: &str) -> Value {
+    value.get_mut(key).map(Value::take).unwrap_or_default()
+}
+
 /// Removes what a pointer with `*` for any step names, if it is there and `drop` says so.
 pub fn drop_where(value: &mut Value, pattern: &str, drop: &dyn Fn(&Value) -> bool) {
     let steps: Vec<&str> = pattern.split('/').skip(1).collect();

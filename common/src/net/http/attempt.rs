@@ -73,6 +73,18 @@ fn sifted(sieve: &Sieve, reader: &mut impl BufRead) -> std::io::Result<String> {
     }
 }
 
+/// What a test answers, as it would be read.
+#[cfg(feature = "testing")]
+pub(super) fn as_read(attempt: Attempt, call: &Call) -> Attempt {
+    match (attempt, &call.sieve) {
+        (Attempt::Answered(reply), Some(sieve)) if (200..300).contains(&reply.status) => {
+            let body = sifted(sieve, &mut reply.body.as_bytes()).unwrap_or_default();
+            Attempt::Answered(Reply { body, ..reply })
+        }
+        (attempt, _) => attempt,
+    }
+}
+
 /// The one table of what can go wrong below HTTP.
 pub(super) fn trouble(error: &ureq::Error, host: &str, https: bool) -> Attempt {
     use std::io::ErrorKind as Kind;
