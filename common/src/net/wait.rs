@@ -29,8 +29,8 @@ pub const PASSWORD_TRIES: u32 = 3;
 pub const TOKEN_TRIES: u32 = 6;
 const DENIED_PAUSE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const CLOSED_CAP: Duration = Duration::from_millis(100);
-const NOT_READY_CAP: Duration = Duration::from_millis(250);
+const CLOSED_CAP: Duration = Duration::from_millis(80);
+const NOT_READY_CAP: Duration = Duration::from_millis(200);
 const REPEAT_REASON: Duration = Duration::from_secs(5);
 
 /// Probes until the server is ready or the deadline passes; the error carries the last real cause. Refused credentials are tried

@@ -1,4 +1,4 @@
-//! What a whole run leaves: `docs/benchmarks.md`, the picture of the growth, and the table of docs/reference.md. Only writing.
+//! What a whole run leaves: `docs/benchmarks.md`, the picture of the growth, and the tables of docs/reference.md and README.md. Only writing.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -10,7 +10,7 @@ use kit::servers::{kafka::Version, opensearch::Variant};
 use crate::chart;
 use crate::table::{Curve, Row, Table, mebibytes};
 
-/// Where the table of `docs/reference.md` stands.
+/// Between these a page quotes what was measured.
 const QUOTED: [&str; 2] = ["<!-- from ./test bench: begin -->\n", "<!-- from ./test bench: end -->\n"];
 
 /// Why a figure misses its bound, by how its work and side begin: what profiling found.
@@ -51,10 +51,12 @@ pub(crate) fn write(table: &Table) {
     };
     put("docs/pictures/growth.svg", chart::growth(&table.curves));
     put("docs/benchmarks.md", page(table));
-    let reference = std::fs::read_to_string(root.join("docs/reference.md")).expect("the page is there");
-    let (before, rest) = reference.split_once(QUOTED[0]).expect("the page has a place for the table");
-    let (_, after) = rest.split_once(QUOTED[1]).expect("the page's place for the table ends");
-    put("docs/reference.md", format!("{before}{}{}{}{after}", QUOTED[0], quote(table), QUOTED[1]));
+    for (path, quoted) in [("docs/reference.md", quote(table)), ("README.md", brief(table))] {
+        let page = std::fs::read_to_string(root.join(path)).expect("the page is there");
+        let (before, rest) = page.split_once(QUOTED[0]).expect("the page has a place for the table");
+        let (_, after) = rest.split_once(QUOTED[1]).expect("the page's place for the table ends");
+        put(path, format!("{before}{}{quoted}{}{after}", QUOTED[0], QUOTED[1]));
+    }
 }
 
 fn page(table: &Table) -> String {
@@ -145,6 +147,32 @@ fn quote(table: &Table) -> String {
     let date = Timestamp::now().strftime("%Y-%m-%d");
     let bounded: Vec<&Row> = table.rows.iter().filter(|row| row.holds.is_some()).collect();
     format!("Measured {date}, [all of it with the other sides](benchmarks.md):\n\n{}", Table::markdown(&bounded))
+}
+
+/// What README.md quotes: of each work its bound is about, by how the work and the side begin, beside the first side.
+fn brief(table: &Table) -> String {
+    const ROWS: [(&str, &str); 6] = [
+        ("Kafka, 50 topics with settings, first", "k-init: its work"),
+        ("Kafka, 50 topics with settings, second", "k-init: its work"),
+        ("OpenSearch 2.19.6", "os-init: its work"),
+        ("OpenSearch 2.19.4", "os-init: its work"),
+        ("Grafana", "grafana-init: its work"),
+        ("a port opens", "grafana-init"),
+    ];
+    let date = Timestamp::now().strftime("%Y-%m-%d");
+    let mut text = format!(
+        "Measured on {date}, all sides in one run on a machine with 2 cores ([every figure](docs/benchmarks.md)):\n\n\
+         | work | here | beside it | bound |\n|---|---|---|---|\n"
+    );
+    for (work, side) in ROWS {
+        for row in table.rows.iter().filter(|row| row.work.starts_with(work) && row.side.starts_with(side)) {
+            let base = table.rows.iter().find(|base| base.work == row.work && base.side != row.side);
+            let beside = base.map(|base| format!("{}: {}", base.side, base.found)).unwrap_or_default();
+            let missed = if row.holds == Some(false) { ", **missed**" } else { "" };
+            let _ = writeln!(text, "| {} | {}, {} | {beside} | {}{missed} |", row.work, row.side, row.found, row.bound);
+        }
+    }
+    text
 }
 
 fn circumstances() -> String {

@@ -32,6 +32,8 @@ impl Used {
         self.read = number(&told("io"), "rchar:").unwrap_or(self.read);
         // VmHWM only grows, so the last look before the end is the peak but for what the last millisecond added. The kernel's own figure
         // (wait4) cannot be used: it counts this process's memory too, which the child shares until it becomes the program.
-        self.peak_rss = number(&told("status"), "VmHWM:").map_or(self.peak_rss, |kilobytes| kilobytes * 1024);
+        // A process that is about to end has none left.
+        let peak = number(&told("status"), "VmHWM:").filter(|kilobytes| *kilobytes > 0);
+        self.peak_rss = peak.map_or(self.peak_rss, |kilobytes| kilobytes * 1024);
     }
 }
