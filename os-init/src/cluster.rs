@@ -25,7 +25,7 @@ pub(crate) struct Cluster {
     pub(crate) memory: RefCell<Memory>,
 }
 
-/// What a run learns of log-ins, which no list shows.
+/// What a run learns that no list shows.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// Users whose declared password was tried: whether it let them in.
@@ -34,6 +34,8 @@ pub(crate) struct Memory {
     pub(crate) refused: u32,
     /// Users whose password this run has written.
     pub(crate) written: BTreeSet<String>,
+    /// Where the settings stand of which the server has said that an open index keeps them.
+    pub(crate) non_dynamic: BTreeSet<String>,
 }
 
 impl Server for Cluster {

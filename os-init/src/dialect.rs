@@ -33,6 +33,8 @@ fn judge(call: &Call, status: u16, body: &str) -> Option<Class> {
         409 => Some(Class::Ambiguous),
         400 if is(&["resource_already_exists_exception"]) => Some(Class::Ambiguous),
         400 if has("no handler found for uri") => Some(Class::Fatal),
+        // Nothing of the request was done; the next plan leaves out what the server names.
+        400 if code(body).is_some_and(|code| code.starts_with(NON_DYNAMIC)) => Some(Class::Again),
         // A repository cannot be written while a snapshot uses it: the same type as for what is wrong for good.
         500 if has("currently used") => Some(Class::Again),
         500 if is(&FINAL) => Some(Class::Rejected),
@@ -92,6 +94,9 @@ pub(crate) const NO_HANDLER: &str = "no_handler";
 /// A list that the server cannot read back, because of one of its objects.
 pub(crate) const UNREADABLE: &str = "unreadable";
 
+/// Settings that an index keeps while it is open; their names follow, as in `non_dynamic index.a, index.b`.
+pub(crate) const NON_DYNAMIC: &str = "non_dynamic ";
+
 /// `error.type`, the outermost: what the core and its plugins call an error. What they give no type of its own gets a name here, by their
 /// words, so that nobody else has to read them.
 fn code(body: &str) -> Option<String> {
@@ -103,6 +108,11 @@ fn code(body: &str) -> Option<String> {
     }
     if reason.starts_with("Failed to parse snapshot management policy") {
         return Some(UNREADABLE.to_owned());
+    }
+    if let Some((_, named)) = reason.split_once("non dynamic settings [[")
+        && let Some((names, _)) = named.split_once("]]")
+    {
+        return Some(format!("{NON_DYNAMIC}{names}"));
     }
     error["type"].as_str().map(str::to_owned)
 }
@@ -228,6 +238,9 @@ mod tests {
             Some(Class::Rejected),
         );
         class("/x", 403, r#"{"error":{"type":"security_exception"}}"#, None);
+        let kept = r#"{"error":{"type":"illegal_argument_exception","reason":"Can't update non dynamic settings [[index.a, index.b.c]] for open indices [[x/u]]"},"status":400}"#;
+        class("/x/_settings", 400, kept, Some(Class::Again));
+        assert_eq!(code(kept).as_deref(), Some("non_dynamic index.a, index.b.c"));
         class("/_plugins/_ism/policies", 400, "no handler found for uri [..]", Some(Class::Fatal));
     }
 }

@@ -13,20 +13,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::engine::change::{Action, Change, Class, Difference, Failure, ObjectId, Shown};
 use common::engine::diff::same;
-use common::engine::document::{Have, Held, Making, Pair, Pending, Request, bodies, take_field};
+use common::engine::document::{Have, Held, Making, Pair, Pending, Request, bodies, send_all, take_field};
 use common::files::json::step as step_of;
 use common::files::{Object, Problem, Set};
 use serde_json::{Map, Value, json};
 
 use crate::cluster::{Cluster, chunks, declared, part};
 use crate::compose::compose;
+use crate::dialect::NON_DYNAMIC;
 use crate::document::{Ask, only};
-use crate::normal::{Flat, alias, flatten, nest, settings_differences};
+use crate::normal::{Flat, alias, flatten, nest, setting_path, settings_differences};
 use crate::simulate::{self, failing, nobodys, simulate, would_refuse};
 use crate::step::{Limits, post, put};
 use crate::{mapping, overlap, template};
 
-/// Settings that an index keeps for good or until it is closed.
+/// Settings that an index keeps for good or until it is closed: those that people set. Of any other the server's refusal tells ([`send`]).
 const FOR_GOOD: [&str; 18] = [
     "index.number_of_shards",
     "index.number_of_routing_shards",
@@ -150,7 +151,10 @@ pub(crate) fn read(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
             }
             Series::Elsewhere(index) => Have { meta: json!({"elsewhere": index}), ..Have::of(&json!({})) },
             Series::Here => match bodies.remove(name) {
-                Some(body) => Have { meta: json!({"form": form(cluster, object, &body)?}), ..Have::of(&body) },
+                Some(body) => {
+                    let kept = &cluster.memory.borrow().non_dynamic;
+                    Have { meta: json!({"form": form(cluster, object, &body)?, "kept": kept}), ..Have::of(&body) }
+                }
                 None => continue,
             },
         };
@@ -210,7 +214,11 @@ pub(crate) fn judge(pair: &Pair<'_, Limits>) -> Change {
         return Change::none().note(format!("the series goes on in {index}"));
     }
     let form = Some(&have.meta["form"]).filter(|form| form.is_object());
-    Change::update(differences(pair.held, pair.want, form))
+    let mut found = differences(pair.held, pair.want, form);
+    for difference in &mut found {
+        difference.fixable &= !crate::document::strings(&have.meta["kept"]).contains(&difference.path);
+    }
+    Change::update(found)
 }
 
 pub(crate) fn differences(have: &Value, want: &Value, form: Option<&Value>) -> Vec<Difference> {
@@ -296,7 +304,7 @@ pub(crate) fn preflight(cluster: &Cluster, set: &Set, todo: &[Pending<'_>]) -> V
             if crate::pipeline::is_nowhere(cluster, set, kind, name) {
                 let text =
                     format!("{setting} names the pipeline {name}, which neither a file declares nor the server has");
-                problems.push(object.problem(&crate::normal::setting_path("/settings", setting), text).warning());
+                problems.push(object.problem(&setting_path("/settings", setting), text).warning());
             }
         }
     }
@@ -386,6 +394,17 @@ pub(crate) fn step(making: Making<'_, Limits>) -> Vec<Request> {
         step.push(post(rules.both("/_aliases"), &json!({"actions": actions})));
     }
     step
+}
+
+/// Sends a step; what the server says that an open index keeps is drift in the next plan.
+pub(crate) fn send(cluster: &Cluster, object: &Object, step: &[Request]) -> Result<(), Failure> {
+    let sent = send_all(cluster, object, step);
+    let code = sent.as_ref().err().and_then(|failure| failure.code.as_deref());
+    if let Some(names) = code.and_then(|code| code.strip_prefix(NON_DYNAMIC)) {
+        let paths = names.split(", ").map(|name| setting_path("/settings", name));
+        cluster.memory.borrow_mut().non_dynamic.extend(paths);
+    }
+    sent
 }
 
 fn is_at_or_below(path: &str, root: &str) -> bool {

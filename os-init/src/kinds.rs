@@ -154,6 +154,7 @@ static ROWS: [Row<Cluster>; 19] = [
         check: index::check,
         needs: index::needs,
         preflight: index::preflight,
+        send: index::send,
         export: exported,
         ..Row::new("indices", index::read, |making| Ok(index::step(making)))
     },

@@ -221,8 +221,13 @@ fn check_shape(object: &Object, body: &Value, known: &[(&str, Shape)]) -> Vec<Pr
     problems
 }
 
-pub(crate) fn check_action_group(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
-    check_shape(object, body, &ACTION_GROUP)
+pub(crate) fn check_action_group(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
+    let mut problems = check_shape(object, body, &ACTION_GROUP);
+    if set.get("roles", &object.id.name).is_some() {
+        let text = "a role has this name, too: once it is there, the server refuses every change of the action group";
+        problems.push(object.problem("", text).warning());
+    }
+    problems
 }
 
 pub(crate) fn check_role(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {

@@ -440,6 +440,47 @@ fn what_can_change_does_beside_what_cannot() {
     }
 }
 
+/// Neither setting is among those that are known beforehand.
+#[test]
+fn a_setting_that_only_the_server_knows_to_be_kept_is_drift() {
+    for variant in Variant::usable(&CORES) {
+        let node = OpenSearch::shared(variant);
+        let proxy = HttpProxy::to(&node.url());
+        let mut sandbox = sandbox(&proxy.url(), &[]);
+        let names = ["kept-1", "kept-2"];
+        for name in names {
+            node.put(&format!("/{name}"), &json!({"settings": {"number_of_replicas": 0}}));
+            let body = json!({"settings": {"index.queries.cache.enabled": false, "index.mapping.coerce": false, "refresh_interval": "7s"},
+                "mappings": {"properties": {"b": {"type": "long"}}}, "aliases": {"kept": {}}});
+            sandbox.write(&format!("indices/{name}.json"), body.to_string());
+        }
+        let failed = sandbox.run(&[]);
+        failed.expect_code(1).expect_stderr("take the server's value into the file");
+        failed.expect_stderr(
+            r#"/settings/index/queries/cache/enabled: (absent) -> \"false\" (cannot be changed in place)"#,
+        );
+        failed.expect_stderr(r#"/settings/index/mapping/coerce: (absent) -> \"false\" (cannot be changed in place)"#);
+        assert_eq!(failed.field("exit_reason"), "drift", "{failed}");
+        assert_eq!(proxy.writes().len(), 2, "each is refused once: {failed}");
+        assert_eq!(node.get("/kept-1")["kept-1"]["mappings"], json!({}));
+        sandbox.set("ON_DRIFT", "warn");
+        for rest in [6, 0] {
+            proxy.clear();
+            let left = sandbox.run(&[]);
+            left.expect_code(0);
+            assert_eq!(left.count("drifted"), 2, "{left}");
+            assert_eq!(proxy.writes().len(), 2 + rest, "settings, mappings and aliases of both: {left}");
+            for name in names {
+                let held = &node.get(&format!("/{name}"))[name];
+                assert_eq!(held["settings"]["index"]["refresh_interval"], "7s");
+                assert_eq!(held["mappings"]["properties"]["b"]["type"], "long");
+                assert_eq!(held["aliases"]["kept"], json!({}));
+            }
+        }
+        node.curl("DELETE", "/kept-1,kept-2", None);
+    }
+}
+
 /// A setting whose name another one's begins with is not sent along.
 fn a_setting_is_not_its_namesakes_beginning(node: &OpenSearch) {
     let proxy = HttpProxy::to(&node.url());

@@ -299,6 +299,12 @@ fn shapes_are_checked_without_a_server() {
         let run = Sandbox::new("os-init").config(&[(path, body)]).run(&["validate"]);
         run.expect_code(1).expect_stderr(words);
     }
+    let namesakes = [
+        ("action_groups/a.json", json!({"allowed_actions": ["read"]})),
+        ("roles/a.json", json!({"cluster_permissions": ["cluster_monitor"]})),
+    ];
+    let run = Sandbox::new("os-init").config(&namesakes).run(&["validate"]);
+    run.expect_code(0).expect_stderr("a role has this name, too");
 }
 
 /// The security plugin's own folder is taken as it is; what is the node's or the server's is left to them.

@@ -112,6 +112,13 @@ impl Plan {
         self
     }
 
+    /// Passwords whose hashes cost nothing, for cases that are not about them: the security plugin forgets who has logged in with each of its
+    /// writes, so that a case of many of them waits for little else.
+    #[must_use]
+    pub fn cheap_hashes(self) -> Self {
+        self.setting("plugins.security.password.hashing.bcrypt.rounds: 4")
+    }
+
     /// Has the addresses, but starts nothing yet.
     pub fn cold(self) -> OpenSearch {
         prepare("opensearch.sh", self.variant.name());

@@ -8,11 +8,12 @@
 //! | different                                      | again or ambiguous | sent again, `MAX_RETRIES` times at most                    |
 //! | not there, or as different as before           | taken              | lags, then failed: it would be refused again               |
 //! | there, and different                           | taken, to make it  | sent again, as a change of what somebody else made         |
+//! | different, and cannot be changed in place      | again or ambiguous | left with `ON_DRIFT=warn`, and the rest sent again; lags, then failed otherwise |
 //! | different                                      | refused            | failed, for the reason that the write gave                 |
 //! | unreadable, and that may pass                  | not refused        | lags                                                       |
 //! | unreadable                                     | anything           | failed                                                     |
 
-use super::OnDrift;
+use super::{OnDrift, drift_text};
 use crate::engine::change::{Action, Change, Class, Difference, Failure, Shown};
 
 /// What is to be done about one object that was written.
@@ -63,6 +64,15 @@ pub(super) fn judge(standing: Standing<'_>, verdict: &Result<Change, Failure>) -
             true if !standing.late => Next::Lagging,
             _ => Next::Failed(failure.clone()),
         },
+        // The server refused it for good, or a twin was quicker: nothing that is sent again can make it so.
+        Err(failure)
+            if failure.class.recovers() && left.drifted() && (standing.on_drift == OnDrift::Fail || !left.writes()) =>
+        {
+            if !standing.late {
+                return Next::Lagging;
+            }
+            Next::Failed(Failure { class: Class::Rejected, ..failure.clone() }.context(drift_text(left)))
+        }
         Err(failure) if failure.class.recovers() && standing.may_repeat => Next::Again,
         Err(failure) => Next::Failed(failure.clone()),
         // What was to go and is still there may only lag; what nobody ever saw before is the server's own.
@@ -151,6 +161,14 @@ mod tests {
             "failed the server did not keep /v: \"a\" -> \"b\"",
         );
         check(&create, &lost, &Ok(Change::create()), false, "again");
+        let fixed = Difference { fixable: false, ..difference("/v", Shown::text("b")) };
+        let kept = Ok(Change::update(vec![fixed.clone()]));
+        let said = "failed /v: \"a\" -> \"b\" (cannot be changed in place): connection lost";
+        check(&create, &lost, &kept, false, "lagging");
+        check(&create, &lost, &kept, true, said);
+        check(&Change::update(vec![fixed.clone()]), &lost, &kept, false, "settled");
+        let rest = Ok(Change::update(vec![fixed, difference("/w", Shown::text("b"))]));
+        check(&create, &lost, &rest, false, "again");
         check(&create, &refused, &Ok(Change::create()), false, "failed not like this");
         check(&create, &Ok(()), &unreadable, false, "lagging");
         let taken = Err(Failure::new(Class::Taken, "the name is taken"));

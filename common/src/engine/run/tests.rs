@@ -23,6 +23,10 @@ enum Fate {
     LostUnheard,
     /// It is refused.
     Refused,
+    /// It is refused, and from then on known as what nobody can change.
+    Told,
+    /// Somebody else makes another one, which nobody can change, and the answer is lost.
+    Overtaken,
     /// It is answered as done and not kept.
     Dropped,
     /// It is answered as done, and another value kept.
@@ -108,11 +112,19 @@ impl AnyKind for Memory {
                 Fate::Altered => drop(server.held.insert(name, value + 1)),
                 Fate::Done | Fate::DoneUnheard => drop(server.held.insert(name, value)),
                 Fate::Late => drop(server.late.insert(name, value)),
+                Fate::Told => drop(server.fixed.insert(name)),
+                Fate::Overtaken => {
+                    server.held.insert(name.clone(), value + 1);
+                    server.fixed.insert(name);
+                }
                 Fate::LostUnheard | Fate::Refused | Fate::Dropped => {}
             }
             results.push(match fate {
                 Fate::Done | Fate::Dropped | Fate::Altered | Fate::Late => Ok(()),
-                Fate::DoneUnheard | Fate::LostUnheard => Err(Failure::new(Class::Ambiguous, "connection lost")),
+                Fate::DoneUnheard | Fate::LostUnheard | Fate::Overtaken => {
+                    Err(Failure::new(Class::Ambiguous, "connection lost"))
+                }
+                Fate::Told => Err(Failure::new(Class::Again, "not while it is open")),
                 Fate::Refused => Err(Failure::rejected("not like this")),
             });
         }
@@ -271,6 +283,31 @@ fn drift_stops_the_run_or_is_left_as_asked() {
     world.rules.on_drift = OnDrift::Warn;
     assert_eq!(world.apply(), (Reason::Ok, "drifted a/x\ncreated a/y\n".into()));
     assert_eq!(world.writes(), ["y"]);
+}
+
+#[test]
+fn drift_that_a_write_brings_up_is_left_or_fails_and_is_not_sent_again() {
+    let world = || World::new().kind("a", &[("x", 2), ("y", 1)]).held("x", 1).fate("x", &[Fate::Told]);
+    let (mut failing, mut leaving) = (world(), world());
+    let said = "/v: 1 -> 2 (cannot be changed in place): not while it is open";
+    assert_eq!(
+        failing.apply(),
+        (Reason::Drift, format!("failed a/x ({said})\ncreated a/y\na/x: {said}")),
+        "siblings go on"
+    );
+    assert_eq!(failing.writes(), ["x", "y"]);
+    leaving.rules.on_drift = OnDrift::Warn;
+    assert_eq!(leaving.apply(), (Reason::Ok, "drifted a/x\ncreated a/y\n".into()));
+    assert_eq!(leaving.writes(), ["x", "y"]);
+}
+
+#[test]
+fn what_a_twin_made_for_good_fails_at_once() {
+    let mut world = World::new().kind("a", &[("x", 2)]).fate("x", &[Fate::Overtaken]);
+    let (reason, text) = world.apply();
+    assert_eq!(reason, Reason::Rejected);
+    assert!(text.contains("/v: 3 -> 2 (cannot be changed in place): connection lost"), "{text}");
+    assert_eq!(world.writes(), ["x"]);
 }
 
 #[test]

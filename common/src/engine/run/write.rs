@@ -201,6 +201,7 @@ impl<'r> Run<'r> {
             match self.plan_again(index, kind) {
                 Ok(()) => {
                     unread = 0;
+                    self.learn(index);
                     let late = asked - since >= kind.settles_within();
                     for (id, next) in self.judged(index, late) {
                         match next {
@@ -267,6 +268,19 @@ impl<'r> Run<'r> {
             _ => None,
         };
         state.sends <= self.rules.max_retries && worth_waiting(after, self.rules.deadline)
+    }
+
+    /// Takes over what a write that failed has told: a difference that no write can change is drift from now on.
+    fn learn(&mut self, index: usize) {
+        for planned in &self.plans[index] {
+            let Some(State { change, stage: Stage::Sent(Err(_)), .. }) = self.states.get_mut(&planned.id) else {
+                continue;
+            };
+            let Ok(left) = &planned.verdict else { continue };
+            for known in &mut change.differences {
+                known.fixable &= !left.differences.iter().any(|left| left.path == known.path && !left.fixable);
+            }
+        }
     }
 
     /// What the latest plan makes of each object that was sent.
@@ -355,7 +369,10 @@ impl<'r> Run<'r> {
                             entry(Outcome::Skipped).error(why)
                         }
                         Stage::Failed(failure) | Stage::Sent(Err(failure)) => {
-                            failed.push(fail(failure));
+                            let (reason, text) = fail(failure);
+                            // Drift that was known beforehand would have ended the run.
+                            let is_drift = self.rules.on_drift == OnDrift::Fail && change.drifted();
+                            failed.push((if is_drift { Reason::Drift } else { reason }, text));
                             entry(Outcome::Failed).error(&failure.message)
                         }
                         Stage::Pending | Stage::Sent(Ok(())) => {
