@@ -186,6 +186,29 @@ fn what_files_take_from_the_environment() {
 }
 
 /// A Grafana that quotes the contact point that it refuses.
+/// A placeholder in a secret's place that cannot be resolved is no secret: the sentence has to name the variable.
+#[test]
+fn what_is_not_set_is_named_where_a_secret_belongs() {
+    let placeholder = "$__env{NO_SUCH_WEBHOOK_7Q}";
+    let url = format!("https://hooks.example.com/{placeholder}");
+    let policy = json!({"policy": {"description": "d", "default_state": "a", "states": [{"name": "a"}],
+        "error_notification": {"destination": {"slack": {"url": url}}, "message_template": {"source": "failed"}}}});
+    for (program, file, body) in [
+        ("os-init", "ism_policies/noisy-policy.json", policy),
+        ("os-init", "internal_users/noisy-user.json", json!({"password": placeholder})),
+        ("grafana-init", "contact_points/noisy-point.json", json!({"type": "slack", "settings": {"url": url}})),
+        (
+            "grafana-init",
+            "datasources/noisy-source.json",
+            json!({"type": "loki", "url": "http://l", "secureJsonData": {"password": placeholder}}),
+        ),
+        ("k-init", "users/noisy-user.json", json!({"password": placeholder})),
+    ] {
+        let run = Sandbox::new(program).config(&[(file, body)]).run(&["validate"]);
+        run.expect_code(0).expect_stderr("the variable NO_SUCH_WEBHOOK_7Q is not set").expect_stderr(file);
+    }
+}
+
 #[test]
 fn contact_points_of_grafana() {
     let (gateway, path) = (echo(202), "/api/v1/provisioning/contact-points");

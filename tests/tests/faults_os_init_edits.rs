@@ -200,6 +200,21 @@ fn a_second_run_of_every_kind_writes_nothing_and_asks_little() {
 }
 
 /// Exports every kind into a folder and gives each file's text.
+/// The variables that an export asks for, with what was declared in their place.
+fn secrets(exported: &Value, declared: &Value) -> Vec<(String, String)> {
+    match (exported, declared) {
+        (Value::String(text), Value::String(value)) if !value.starts_with("$__env{") => {
+            let name = text.strip_prefix("$__env{").and_then(|name| name.strip_suffix('}'));
+            name.map(|name| (name.to_owned(), value.clone())).into_iter().collect()
+        }
+        (Value::Object(fields), _) => fields.iter().flat_map(|(key, inner)| secrets(inner, &declared[key])).collect(),
+        (Value::Array(items), _) => {
+            items.iter().enumerate().flat_map(|(index, inner)| secrets(inner, &declared[index])).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 fn export(sandbox: &Sandbox, name: &str) -> BTreeMap<String, String> {
     let folder = sandbox.path(name);
     let target = folder.display().to_string();
@@ -239,6 +254,12 @@ fn an_export_applied_to_an_empty_cluster_and_exported_again_is_the_same() {
             ("INTERNAL_USERS_LIMITED_PASSWORD", OpenSearch::LIMITED.1),
         ] {
             first.set(name, value);
+        }
+        for (name, text) in &exported {
+            let (text, declared) = (serde_json::from_str(text).expect("JSON"), files.get(name).unwrap_or(&Value::Null));
+            for (name, value) in secrets(&text, declared) {
+                first.set(&name, value);
+            }
         }
         first.set("CONFIG_DIR", first.path("whole").display().to_string());
         front.proxy().clear();

@@ -149,6 +149,18 @@ pub fn interpolate(value: &mut Value) -> Replaced {
     Resolver::default().replace(value)
 }
 
+/// What of a text is no placeholder, piece by piece.
+#[must_use]
+pub fn literals(text: &str) -> Vec<&str> {
+    let (mut pieces, mut rest) = (Vec::new(), text);
+    while let Some((start, length)) = next(rest) {
+        pieces.push(&rest[..start]);
+        rest = &rest[start + length..];
+    }
+    pieces.push(rest);
+    pieces
+}
+
 /// Whether a text may hold a placeholder.
 pub(super) fn maybe(text: &str) -> bool {
     text.contains(MARKER)
@@ -208,6 +220,12 @@ mod tests {
         std::fs::write(&path, content).expect("write");
         let placeholder = format!("$__file{{{}}}", path.display());
         (folder, placeholder)
+    }
+
+    #[test]
+    fn what_is_no_placeholder_is_told_apart() {
+        assert_eq!(literals("https://h/$__env{A}?k=$__file{/f}"), ["https://h/", "?k=", ""]);
+        assert_eq!(literals("$__interval {}"), ["$__interval {}"]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::files::interpolate::literals;
+
 /// Whether a pointer is at, below or above a pattern with `*` for any step.
 fn touches(pattern: &str, pointer: &str) -> bool {
     pattern.split('/').zip(pointer.split('/')).all(|(known, step)| known == "*" || known == step)
@@ -22,10 +24,11 @@ pub(super) fn named(known: &[&str], pointer: &str, value: Option<&Value>) -> boo
     }
 }
 
-/// Hides every string of a value in every text from now on.
+/// Hides every string of a value in every text from now on. A placeholder that could not be resolved is no secret: what it is called has to be
+/// said.
 pub fn hide_all(value: Option<&Value>) {
     match value {
-        Some(Value::String(text)) => crate::output::secret::hide(text),
+        Some(Value::String(text)) => literals(text).into_iter().for_each(crate::output::secret::hide),
         Some(Value::Array(items)) => items.iter().for_each(|item| hide_all(Some(item))),
         Some(Value::Object(fields)) => fields.values().for_each(|field| hide_all(Some(field))),
         _ => {}
