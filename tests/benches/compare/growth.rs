@@ -19,12 +19,14 @@ const DOUBLING: f64 = 2.3;
 /// A size that would take longer is not tried.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The same for `plan`, whose time is mostly the server's.
-const PLAN_PATIENCE: Duration = Duration::from_secs(20);
+const PLAN_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn measure(table: &mut Table, scale: Scale) {
     let sizes: &[usize] = scale.pick(&[10, 100, 1000, 5000, 20_000], &[10, 40]);
     for many in ALL {
-        curve(table, many, "validate", sizes_of(many, sizes), |size| many.sandbox(size).deadline(PATIENCE * 8));
+        curve(table, many, "validate", sizes_of(many, sizes), |size| {
+            many.sandbox(size).unsearched().deadline(PATIENCE * 8)
+        });
     }
     languages(table, sizes.last().copied().unwrap_or_default());
     let servers = Servers::start();
@@ -105,7 +107,8 @@ impl Servers {
 }
 
 fn patient(sandbox: Sandbox) -> Sandbox {
-    sandbox.env("APPLY_TIMEOUT", "10m").env("REQUEST_TIMEOUT", "60s").deadline(Duration::from_mins(12))
+    let sandbox = sandbox.unsearched().env("APPLY_TIMEOUT", "10m").env("REQUEST_TIMEOUT", "60s");
+    sandbox.deadline(Duration::from_mins(12))
 }
 
 /// One command at growing sizes, until the next would take too long.
