@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use crate::cluster::{Cluster, chunks, declared, part};
 use crate::compose::compose;
 use crate::dialect::NON_DYNAMIC;
-use crate::document::{Ask, only};
+use crate::document::{Ask, only, strings};
 use crate::normal::{Flat, alias, flatten, nest, setting_path, settings_differences};
 use crate::simulate::{self, failing, nobodys, simulate, would_refuse};
 use crate::step::{Limits, post, put};
@@ -215,8 +215,9 @@ pub(crate) fn judge(pair: &Pair<'_, Limits>) -> Change {
     }
     let form = Some(&have.meta["form"]).filter(|form| form.is_object());
     let mut found = differences(pair.held, pair.want, form);
+    let kept = strings(&have.meta["kept"]);
     for difference in &mut found {
-        difference.fixable &= !crate::document::strings(&have.meta["kept"]).contains(&difference.path);
+        difference.fixable &= !kept.contains(&difference.path);
     }
     Change::update(found)
 }
@@ -279,7 +280,7 @@ pub(crate) fn needs(object: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
     for template in set.of("index_templates") {
         let Ok(value) = template.value() else { continue };
         let name = object.id.name.trim_start_matches('<');
-        if crate::document::strings(&value["index_patterns"]).iter().any(|pattern| overlap::overlap(pattern, name)) {
+        if strings(&value["index_patterns"]).iter().any(|pattern| overlap::overlap(pattern, name)) {
             needs.push(template.id.clone());
         }
     }

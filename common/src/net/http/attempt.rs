@@ -30,16 +30,16 @@ pub(super) fn read_answer(response: ureq::http::Response<ureq::Body>, call: &Cal
     if let Some(length) = body.content_length().filter(|length| *length > limit) {
         return Attempt::Nonsense(format!("{host} answered with {length} bytes, more than the {limit} that are read"));
     }
-    let mut reader = BufReader::with_capacity(BUFFER, body.into_reader().take(limit + 1));
+    let mut reader = body.into_reader().take(limit + 1);
     let read = match call.sieve.as_ref().filter(|_| head.status.is_success()) {
         None => {
             let mut bytes = Vec::new();
             reader.read_to_end(&mut bytes).map(|_| text(bytes))
         }
-        Some(sieve) => sifted(sieve, &mut reader),
+        Some(sieve) => sifted(sieve, &mut BufReader::with_capacity(BUFFER, &mut reader)),
     };
     let body = match read {
-        _ if reader.get_ref().limit() == 0 => {
+        _ if reader.limit() == 0 => {
             return Attempt::Nonsense(format!("{host} answered with more than the {limit} bytes that are read"));
         }
         Ok(body) => body,
