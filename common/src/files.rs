@@ -1,12 +1,15 @@
 //! The folder of files: found, read, parsed, checked for everything that needs no server, all problems at once.
 //! What a body means is its kind's business.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::Value;
+
+use crate::engine::change::ObjectId;
 
 pub mod foreign;
 pub mod interpolate;
@@ -126,7 +129,11 @@ pub struct Set {
     pub notes: Vec<String>,
     /// The kinds in table order, which is that of the objects.
     kinds: Vec<&'static str>,
+    indices: RefCell<BTreeMap<(Option<String>, &'static str, &'static str), Index>>,
 }
+
+/// Objects by a key of theirs.
+pub type Index = Rc<BTreeMap<String, ObjectId>>;
 
 impl Set {
     /// The objects of a kind outside of any named organization.
@@ -153,6 +160,24 @@ impl Set {
             .objects
             .binary_search_by(|object| (of(object), self.rank(object.id.kind), object.id.name.as_str()).cmp(&key));
         found.ok().map(|index| &self.objects[index])
+    }
+
+    /// The objects of a kind in an organization by the keys that `what` names; of several with one key the first. It is made once, for each of many
+    /// objects may refer to any of many.
+    pub fn index<E: IntoIterator<Item = (String, ObjectId)>>(
+        &self,
+        org: Option<&str>,
+        (kind, what): (&'static str, &'static str),
+        entries: impl Fn(&Object) -> E,
+    ) -> Index {
+        let make = || {
+            let mut all = BTreeMap::new();
+            for (key, id) in self.of_org(org, kind).iter().flat_map(|object| entries(object)) {
+                all.entry(key).or_insert(id);
+            }
+            Rc::new(all)
+        };
+        self.indices.borrow_mut().entry((org.map(str::to_owned), kind, what)).or_insert_with(make).clone()
     }
 
     fn rank(&self, kind: &str) -> usize {

@@ -1,15 +1,17 @@
 //! Correlations: links from one data source to another, or out of Grafana. Their uids are the server's; one is found by its source and label.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use common::engine::change::{Change, Failure, ObjectId};
 use common::engine::diff::{Writing, diff};
 use common::engine::document::{Have, Held, Making, Pair, Pending, Request, Row, bodies};
 use common::files::{Key, Object, Problem, Set};
-use common::net::http::{Call, LIST_LIMIT};
+use common::net::http::Call;
 use serde_json::{Value, json};
 
-use crate::identity::{PROVISIONED, identity};
+use crate::declared::by_uid;
+use crate::identity::PROVISIONED;
 use crate::scope::{Rules, Scope};
 use crate::server::part;
 
@@ -27,11 +29,11 @@ fn label(object: &Object, body: &Value) -> String {
 }
 
 fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
-    // Where there is none the answer is 404.
-    let call = Call::get("/api/datasources/correlations?limit=1000").accept(404).at_most(LIST_LIMIT);
-    let reply = scope.client().send(&call)?;
-    let list = if reply.status == 404 { Value::Null } else { reply.json()? };
-    let rows: Vec<&Value> = list["correlations"].as_array().into_iter().flatten().collect();
+    let rows = match scope.pages("/api/datasources/correlations?", "limit", "/correlations") {
+        // Where there is none the answer is 404.
+        Err(failure) if failure.status == Some(404) => Vec::new(),
+        other => other?,
+    };
     let have = |row: &Value| {
         let locked = (row["provisioned"] == true).then(|| PROVISIONED.to_owned());
         Have { locked, meta: row["uid"].clone(), ..Have::of(row) }
@@ -41,10 +43,15 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
         held.extend(rows.iter().map(|row| (format!("{} {}", text(row, "sourceUID"), text(row, "label")), have(row))));
         return Ok(held);
     }
+    // Of two that nothing tells apart the first is ours.
+    let mut named: BTreeMap<(&str, &str), &Value> = BTreeMap::new();
+    for row in &rows {
+        named.entry((text(row, "sourceUID"), text(row, "label"))).or_insert(row);
+    }
     for object in want {
         let body = object.value()?;
-        let (source, label) = (text(&body, "sourceUID").to_owned(), label(object, &body));
-        let ours = rows.iter().find(|row| row["sourceUID"] == source.as_str() && row["label"] == label.as_str());
+        let label = label(object, &body);
+        let ours = named.get(&(text(&body, "sourceUID"), label.as_str()));
         held.extend(ours.map(|row| (object.id.name.clone(), have(row))));
     }
     Ok(held)
@@ -121,10 +128,9 @@ fn unique(object: &Object, body: &Value) -> Vec<Key> {
 }
 
 fn needs(object: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
-    let ends = [text(body, "sourceUID"), text(body, "targetUID")];
-    let is = |other: &Rc<Object>| other.value().is_ok_and(|theirs| ends.contains(&identity(other, &theirs).0.as_str()));
-    let sources = set.of_org(object.id.org.as_deref(), "datasources");
-    sources.into_iter().filter(is).map(|other| other.id.clone()).collect()
+    let sources = by_uid(set, object.id.org.as_deref(), "datasources");
+    let ends = BTreeSet::from([text(body, "sourceUID"), text(body, "targetUID")]);
+    ends.into_iter().filter_map(|uid| sources.get(uid).cloned()).collect()
 }
 
 fn preflight(scope: &Scope, _: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {

@@ -30,12 +30,12 @@ mod write;
 
 /// The declared dashboard of a uid.
 pub(crate) fn declared(set: &Set, org: Option<&str>, uid: &str) -> Option<ObjectId> {
-    let own = |object: &Rc<Object>| {
+    let entry = |object: &Object| {
         let own = object.value().ok().and_then(|body| form::read(body).ok()).and_then(|model| model.uid);
-        own.unwrap_or_else(|| uid::of_path(&object.parts, false))
+        (!is_folder_file(object))
+            .then(|| (own.unwrap_or_else(|| uid::of_path(&object.parts, false)), object.id.clone()))
     };
-    let mut all = set.of_org(org, "dashboards").into_iter().filter(|object| !is_folder_file(object));
-    all.find(|object| own(object) == uid).map(|object| object.id.clone())
+    set.index(org, ("dashboards", "uid"), entry).get(uid).cloned()
 }
 
 struct Declared {

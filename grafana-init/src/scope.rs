@@ -10,7 +10,7 @@ use common::engine::change::{Change, Class, Failure, ObjectId, Planned};
 use common::engine::document;
 use common::engine::kind::{AnyKind, Exported};
 use common::files::{Problem, Set};
-use common::net::http::{Call, Client, LIST_LIMIT, Reply};
+use common::net::http::{Call, Client, LIST_LIMIT, Pages, Reply};
 use serde_json::Value;
 
 use crate::alerting::readiness::{self, Alerting};
@@ -224,38 +224,22 @@ pub(crate) fn must(client: &Client, path: &str) -> Result<Value, Failure> {
 
 /// Rows of one page; the least that any of the lists allows (folders).
 const PAGE: usize = 1000;
-/// Pages of one list that are read at most: a proxy that answers each with the same full one would go on for ever.
-const PAGES: usize = 30;
-/// All pages of a list together; parsed, they take several times as much.
-const PAGES_LIMIT: usize = 12 << 20;
 
 /// Reads every page of a list. `path` has a query already; `size` is what the list calls the length of a page, `rows` points at
 /// the rows of an answer.
 pub(crate) fn pages(client: &Client, path: &str, size: &str, rows: &str) -> Result<Vec<Value>, Failure> {
-    let mut all: Vec<Value> = Vec::new();
-    let mut bytes = 0;
-    for page in 1..=PAGES {
+    let (mut all, mut pages) = (Vec::new(), Pages::of(PAGE));
+    for page in 1.. {
         let reply = client.send(&Call::get(format!("{path}&{size}={PAGE}&page={page}")).at_most(LIST_LIMIT))?;
-        bytes += reply.body.len();
-        if bytes > PAGES_LIMIT {
-            let most = PAGES_LIMIT >> 20;
-            return Err(Failure::fatal(format!("GET {path}: the list has more than the {most} MiB that are read")));
-        }
         let mut answer = reply.json()?;
         let found = answer.pointer_mut(rows).and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
-        let last = found.len() < PAGE;
-        let again = !last && all.ends_with(&found);
+        let another = pages.another(path, &reply.body, found.len())?;
         all.extend(found);
-        if last {
-            return Ok(all);
-        }
-        if again {
+        if !another {
             break;
         }
     }
-    Err(Failure::fatal(format!(
-        "GET {path}: the list has no end, page after page is full: does a proxy leave out the query?"
-    )))
+    Ok(all)
 }
 
 /// Some good answers have no body.

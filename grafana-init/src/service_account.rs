@@ -168,14 +168,13 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
         body["tokens"].as_array().into_iter().flatten().map(|token| token_of(token).1.to_owned()).collect()
     };
     // Its own organization's files are told apart by `unique`.
-    let others: Vec<String> = set
-        .all()
-        .iter()
-        .filter(|other| other.id.kind == "service_accounts" && other.id.org < object.id.org)
-        .flat_map(|other| files(other))
-        .collect();
+    let tokens = fields.get("tokens").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    // Objects are sorted by their organizations.
+    let before = set.all().iter().take_while(|other| other.id.org < object.id.org && !tokens.is_empty());
+    let others: Vec<String> =
+        before.filter(|other| other.id.kind == "service_accounts").flat_map(|other| files(other)).collect();
     let mut seen: Vec<(&str, &str)> = Vec::new();
-    for (index, token) in fields.get("tokens").and_then(Value::as_array).into_iter().flatten().enumerate() {
+    for (index, token) in tokens.iter().enumerate() {
         let (name, file) = token_of(token);
         let at = format!("/tokens/{index}");
         if name.is_empty() || !file.starts_with('/') {

@@ -1,9 +1,12 @@
 //! ISM policies. GET shows a good deal more than PUT was given, and more with each version; an update needs the sequence number of what
 //! it replaces; and an update that changes nothing would still move the policy's time past that of existing indices, so there is none.
 
+use std::collections::BTreeSet;
+
 use common::engine::change::Failure;
 use common::engine::document::{Have, Held, Making, Pending, Request, bodies, drop_where};
 use common::files::{Object, Problem, Set};
+use common::net::http::Pages;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -46,18 +49,19 @@ pub(crate) fn pages(
     mut each: impl FnMut(&Fields<'_>),
 ) -> Result<(), Failure> {
     const PAGE: usize = 1000;
-    let mut from = 0;
-    loop {
+    let mut pages = Pages::of(PAGE);
+    for page in 0.. {
         // Before the first policy there is no index to look in.
-        let path = format!("{path}?from={from}&size={PAGE}");
-        let Some(body) = cluster.list_of_plugin(&path, PLUGIN, exporting, None)? else { return Ok(()) };
+        let of_page = format!("{path}?from={}&size={PAGE}", page * PAGE);
+        let Some(body) = cluster.list_of_plugin(&of_page, PLUGIN, exporting, None)? else { break };
         let items = list(&body, inner)?;
+        let another = pages.another(path, &body, items.len())?;
         items.iter().for_each(&mut each);
-        from += items.len();
-        if items.len() < PAGE {
-            return Ok(());
+        if !another {
+            break;
         }
     }
+    Ok(())
 }
 
 pub(crate) fn unwrap(body: Value) -> Value {
@@ -253,11 +257,19 @@ fn check_rollover(object: &Object, policy: &Value, set: &Set) -> Vec<Problem> {
         return Vec::new();
     }
     let patterns: Vec<String> = rules(policy).into_iter().flat_map(|(_, patterns)| patterns).collect();
+    // Of each pattern the templates, told apart by a step that no pattern has.
+    let by_pattern = set.index(None, ("index_templates", "pattern"), |template| {
+        let names = template.value().map(|body| strings(&body["index_patterns"])).unwrap_or_default();
+        let id = &template.id;
+        names.iter().map(|name| (format!("{name}/{}", id.name), id.clone())).collect::<Vec<_>>()
+    });
+    let meets = |key: &String| {
+        patterns.iter().any(|pattern| key.split_once('/').is_some_and(|(name, _)| overlap(name, pattern)))
+    };
+    let met: BTreeSet<&str> = by_pattern.iter().filter(|(key, _)| meets(key)).map(|(_, id)| id.name.as_str()).collect();
     let mut problems = Vec::new();
-    for template in set.of("index_templates") {
+    for template in met.into_iter().filter_map(|name| set.get("index_templates", name)) {
         let Ok(body) = template.value() else { continue };
-        let names = strings(&body["index_patterns"]);
-        let meets = names.iter().any(|name| patterns.iter().any(|pattern| overlap(name, pattern)));
         let has = |body: &Value| {
             let settings = crate::normal::flatten(&body["template"]["settings"], "index.");
             [
@@ -272,7 +284,7 @@ fn check_rollover(object: &Object, policy: &Value, set: &Set) -> Vec<Problem> {
         let composed = components.iter().any(|name| {
             set.get("component_templates", name).is_none_or(|component| component.value().is_ok_and(|body| has(&body)))
         });
-        if meets && body.get("data_stream").is_none() && !has(&body) && !composed {
+        if body.get("data_stream").is_none() && !has(&body) && !composed {
             let text = format!(
                 "rolls over what {} makes, which sets no plugins.index_state_management.rollover_alias: the rollover would fail",
                 template.id

@@ -1,6 +1,8 @@
 //! Templates and policies that claim the same indices with the same priority: the server refuses the later one, so they are found before
 //! the first write. The writes are gone through in order, because two files that swap priorities collide half-way. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 /// Who claims which index names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
@@ -11,16 +13,91 @@ pub(crate) struct Claim {
 }
 
 /// Goes through the writes in order over what the server holds; says for each that would be refused who is in its way.
-pub(crate) fn collisions(mut held: Vec<Claim>, writes: &[Claim]) -> Vec<(String, String)> {
+pub(crate) fn collisions(held: Vec<Claim>, writes: &[Claim]) -> Vec<(String, String)> {
+    let later: BTreeMap<&str, &Claim> = writes.iter().map(|write| (write.name.as_str(), write)).collect();
+    let mut claims = Claims::default();
+    for claim in held {
+        claims.put(claim);
+    }
     let mut found = Vec::new();
     for write in writes {
-        if let Some(why) = within(write).or_else(|| against(write, &held, writes)) {
+        if let Some(why) = within(write).or_else(|| claims.against(write, &later)) {
             found.push((write.name.clone(), why));
         }
-        held.retain(|claim| claim.name != write.name);
-        held.push(write.clone());
+        claims.put(write.clone());
     }
     found
+}
+
+/// Claims by what their patterns begin with: only two of which one begins like the other can meet.
+#[derive(Default)]
+struct Claims {
+    all: BTreeMap<String, Claim>,
+    /// Name and pattern, by the priority and what stands before the first `*`.
+    beginnings: BTreeMap<(i64, String), BTreeSet<(String, String)>>,
+}
+
+impl Claims {
+    /// Takes the place of what had the name.
+    fn put(&mut self, claim: Claim) {
+        if let Some(before) = self.all.get(&claim.name) {
+            for (place, entry) in places(before) {
+                if let Some(entries) = self.beginnings.get_mut(&place) {
+                    entries.remove(&entry);
+                }
+            }
+        }
+        for (place, entry) in places(&claim) {
+            self.beginnings.entry(place).or_default().insert(entry);
+        }
+        self.all.insert(claim.name.clone(), claim);
+    }
+
+    fn against(&self, write: &Claim, later: &BTreeMap<&str, &Claim>) -> Option<String> {
+        let ((priority, _), (_, mine), (name, theirs)) = places(write)
+            .find_map(|(place, entry)| self.meeting(&place, &entry).map(|other| (place, entry, other.clone())))?;
+        let advice = if later.get(name.as_str()).is_some_and(|later| later.rules != self.all[&name].rules) {
+            format!(
+                "{name} is to change too, but only afterwards: give one of them a priority that is free, and the other one's in a second run"
+            )
+        } else {
+            "give one of them another priority".to_owned()
+        };
+        Some(format!("its pattern {mine} overlaps {theirs} of {name} with the same priority {priority}: {advice}"))
+    }
+
+    /// Somebody else's pattern of the priority that some name matches as well.
+    fn meeting(
+        &self,
+        (priority, beginning): &(i64, String),
+        (name, pattern): &(String, String),
+    ) -> Option<&(String, String)> {
+        let shorter =
+            (0..beginning.len()).filter_map(|end| beginning.get(..end)).map(|start| (*priority, start.to_owned()));
+        let longer = self.beginnings.range((*priority, beginning.clone())..);
+        let longer = longer.take_while(|((other, start), _)| other == priority && start.starts_with(beginning));
+        let near = shorter.filter_map(|place| self.beginnings.get(&place)).chain(longer.map(|(_, entries)| entries));
+        near.flatten().find(|(other, theirs)| other != name && overlap(pattern, theirs))
+    }
+}
+
+/// The patterns of a claim and where each belongs. Lists with exclusions are for the server to judge.
+fn places(claim: &Claim) -> impl Iterator<Item = ((i64, String), (String, String))> {
+    let judged = claim.rules.iter().filter(|(_, patterns)| !excludes(patterns));
+    judged.flat_map(|(priority, patterns)| {
+        let place =
+            |pattern: &String| ((*priority, beginning(pattern).to_owned()), (claim.name.clone(), pattern.clone()));
+        patterns.iter().map(place)
+    })
+}
+
+fn excludes(patterns: &[String]) -> bool {
+    patterns.iter().any(|pattern| pattern.starts_with('-'))
+}
+
+/// What stands before the first `*`.
+fn beginning(pattern: &str) -> &str {
+    pattern.split('*').next().unwrap_or_default()
 }
 
 fn within(write: &Claim) -> Option<String> {
@@ -34,32 +111,9 @@ fn within(write: &Claim) -> Option<String> {
     None
 }
 
-fn against(write: &Claim, held: &[Claim], writes: &[Claim]) -> Option<String> {
-    for claim in held.iter().filter(|claim| claim.name != write.name) {
-        for (priority, patterns) in &write.rules {
-            for (other, others) in &claim.rules {
-                let Some((a, b)) = meeting(patterns, others).filter(|_| priority == other) else { continue };
-                let name = &claim.name;
-                let later = writes.iter().find(|later| later.name == *name && later.rules != claim.rules);
-                let advice = if later.is_some() {
-                    format!(
-                        "{name} is to change too, but only afterwards: give one of them a priority that is free, and the other one's in a second run"
-                    )
-                } else {
-                    "give one of them another priority".to_owned()
-                };
-                return Some(format!(
-                    "its pattern {a} overlaps {b} of {name} with the same priority {priority}: {advice}"
-                ));
-            }
-        }
-    }
-    None
-}
-
-/// Two patterns that some name matches both of. Lists with exclusions are for the server to judge.
+/// Two patterns that some name matches both of.
 fn meeting<'p>(mine: &'p [String], others: &'p [String]) -> Option<(&'p str, &'p str)> {
-    if mine.iter().chain(others).any(|pattern| pattern.starts_with('-')) {
+    if excludes(mine) || excludes(others) {
         return None;
     }
     mine.iter().find_map(|a| others.iter().find(|b| overlap(a, b)).map(|b| (a.as_str(), b.as_str())))
@@ -67,6 +121,9 @@ fn meeting<'p>(mine: &'p [String], others: &'p [String]) -> Option<(&'p str, &'p
 
 /// Whether some name matches both patterns, `*` standing for anything.
 pub(crate) fn overlap(a: &str, b: &str) -> bool {
+    if beginning(a).bytes().zip(beginning(b).bytes()).any(|(a, b)| a != b) {
+        return false;
+    }
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     // reach[j]: whether a[..i] and b[..j] can be names' common beginning.
     let mut reach = vec![false; b.len() + 1];
@@ -119,6 +176,17 @@ mod tests {
         let found = collisions(held, &[claim("a", 2, &["x-*"]), claim("b", 1, &["x-*"])]);
         assert_eq!(found.len(), 1);
         assert!(found[0].1.contains("second run"), "{found:?}");
+    }
+
+    #[test]
+    fn of_many_the_one_in_the_way_is_found() {
+        let held: Vec<Claim> = (0..20_000).map(|n| claim(&format!("p{n}"), 5, &[&format!("p{n:05}-*")])).collect();
+        let mut writes = held.clone();
+        writes.extend([claim("short", 5, &["p0*"]), claim("long", 5, &["p19999-a-*"]), claim("end", 5, &["*-z"])]);
+        let found = collisions(held, &writes);
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["short", "long", "end"]);
+        assert!(found[1].1.contains("overlaps p19999-* of p19999"), "{found:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::fixture::NOBODY;
 use crate::grafana::alert_rule;
 use crate::sandbox::Sandbox;
 
@@ -22,8 +23,9 @@ pub struct Many {
 impl Many {
     /// The program with so many objects of the kind, and what they refer to.
     pub fn sandbox(&self, count: usize) -> Sandbox {
-        let sandbox = Sandbox::new(self.program);
-        for (path, body) in (self.files)(count) {
+        // Connectors are checked only where there is somebody to give them to.
+        let sandbox = Sandbox::new(self.program).env("KAFKA_CONNECT_URL", format!("http://{NOBODY}"));
+        for (path, body) in self.files(count) {
             // Seeds are lines, everything else is one value.
             match body {
                 Value::String(lines) => sandbox.write(&path, lines),
@@ -31,6 +33,11 @@ impl Many {
             }
         }
         sandbox
+    }
+
+    /// The files of so many objects of the kind, and of what they refer to.
+    pub fn files(&self, count: usize) -> Vec<File> {
+        (self.files)(count)
     }
 
     /// The kind of this name, of any program.
@@ -50,6 +57,11 @@ pub const ALL: &[Many] = &[
         each(n, "client_metrics/m", |_| json!({"interval.ms": 30000, "metrics": "org.apache.kafka."}))
     }),
     kafka("groups", |n| each(n, "groups/g", |_| json!({"share.auto.offset.reset": "earliest"}))),
+    kafka("brokers", |n| each(n, "brokers/1", |_| json!({"log.cleaner.backoff.ms": 17000}))),
+    kafka("connectors", |n| {
+        let config = |n| json!({"connector.class": "FileStreamSource", "tasks.max": "1", "file": "/dev/null", "topic": format!("t{n}")});
+        each(n, "connectors/c", config)
+    }),
     kafka("seeds (records of one topic)", |n| {
         let lines = (0..n).map(|n| format!("{{\"key\": \"k{n}\", \"value\": {{\"n\": {n}}}}}\n"));
         vec![
@@ -81,6 +93,11 @@ pub const ALL: &[Many] = &[
     search("component_templates", |n| each(n, "component_templates/c", |_| mapped(40))),
     search("component_templates of 57 KB", |n| each(n, "component_templates/c", |_| wide())),
     search("ism_policies", |n| each(n, "ism_policies/p", |n| policy(&format!("p{n}-*")))),
+    search("ism_attachments", |n| {
+        let mut files = each(n, "ism_policies/p", |n| policy(&format!("p{n}-*")));
+        files.extend(each(n, "ism_attachments/p", |n| json!({"indices": [format!("p{n}-*")], "update": true})));
+        files
+    }),
     search("index_templates", |n| {
         let mut files = each(n, "component_templates/c", |_| mapped(10));
         files.extend(each(n, "index_templates/i", |n| template(n, &format!("c{n:05}"))));
@@ -136,12 +153,39 @@ pub const ALL: &[Many] = &[
     grafana("teams", |n| each(n, "teams/t", |n| json!({"email": format!("t{n}@example.com")}))),
     grafana("service_accounts", |n| each(n, "service_accounts/s", |_| json!({"role": "Editor"}))),
     grafana("datasources", |n| each(n, "datasources/d", data_source)),
+    grafana("correlations", |n| {
+        let correlation = |n| {
+            json!({"sourceUID": "prom", "targetUID": "prom", "label": format!("to {n}"),
+            "config": {"type": "query", "field": "job", "target": {"expr": "up"}}})
+        };
+        let mut files = each(n, "correlations/c", correlation);
+        files.push(("datasources/prom.json".to_owned(), data_source(0)));
+        files
+    }),
+    grafana("orgs", |n| (0..n).map(|n| (format!("orgs/Org {n}/preferences.json"), json!({"theme": "dark"}))).collect()),
+    grafana("playlists", |n| {
+        let items = json!([{"type": "dashboard_by_tag", "value": "wall"}]);
+        each(n, "playlists/p", |n| json!({"name": format!("Wall {n}"), "interval": "5m", "items": items}))
+    }),
+    grafana("public_dashboards", |n| {
+        let mut files: Vec<File> = (0..n).map(dashboard).collect();
+        files.extend(
+            (0..n).map(|n| (format!("public_dashboards/d{n}.json"), json!({"isEnabled": true, "share": "public"}))),
+        );
+        files
+    }),
     grafana("library_panels", |n| {
         each(
             n,
             "library_panels/l",
             |n| json!({"name": format!("Panel {n}"), "model": {"type": "text", "title": "T", "options": {"content": "hi"}}}),
         )
+    }),
+    grafana("library_panels, each in a folder of its own", |n| {
+        let panel = |n| json!({"name": format!("Panel {n}"), "folderUid": format!("f{n}"), "model": {"type": "text", "title": "T"}});
+        let mut files = each(n, "library_panels/l", panel);
+        files.extend((0..n).map(|n| (format!("dashboards/F{n}/_folder.json"), json!({"uid": format!("f{n}")}))));
+        files
     }),
     grafana("dashboards", |n| (0..n).map(dashboard).collect()),
     grafana("folders", |n| {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use kafka_protocol::messages::ApiKey;
 use kit::dressed::{dressed, shapes};
-use kit::fixture::{cluster_saying, grafana, grafana_init};
+use kit::fixture::{cluster_failing, cluster_saying, grafana, grafana_init, os_init};
+use kit::many::Many;
 use kit::sandbox::{Run, Sandbox, sung};
 use kit::scripted_http::{Answer, Request, ScriptedHttp};
 use kit::scripted_kafka::{Answer as Frame, ScriptedKafka};
@@ -107,6 +108,23 @@ fn endless_answer(kind: Endless, request: &Request, fat: &str) -> Option<Value> 
     }
 }
 
+/// The same for the lists of OpenSearch's plugins; their pages are asked for by where they begin.
+fn endless_jobs(kind: Endless, request: &Request, fat: &str) -> Option<Value> {
+    let list = request.path().rsplit('/').next().filter(|_| request.path().starts_with("/_plugins/_"))?;
+    let (list, inner) = match list {
+        "jobs" => ("rollups", "rollup"),
+        "_transform" => ("transforms", "transform"),
+        _ if request.path().contains("_sm") => ("policies", "sm_policy"),
+        _ => ("policies", "policy"),
+    };
+    let from = match kind {
+        Endless::Same => "0",
+        _ => request.target.split_once("from=").map_or("0", |(_, from)| from.split('&').next().unwrap_or_default()),
+    };
+    let row = |n: usize| json!({"_id": format!("x{from}n{n}"), "_seq_no": n, "_primary_term": 1, inner: {"description": fat}});
+    Some(json!({list: (0..1000).map(row).collect::<Vec<_>>()}))
+}
+
 /// A run that came to an end in time and in little memory, whatever it is.
 fn bounded(run: &Run, what: &str, most: u64, longest: u64) -> Option<String> {
     let whole = run.code().is_some_and(|code| code <= 2) && run.stderr.contains("\"run finished\"");
@@ -149,6 +167,27 @@ fn endless_lists_and_trees() {
             other => sandbox.run(&[other]),
         };
         bounded(&run, &format!("{kind:?}, {folder}, {command}"), 64, 60)
+    });
+    let mut tries = Vec::new();
+    for kind in [Endless::Same, Endless::New, Endless::Large] {
+        for folder in ["ism_policies", "sm_policies", "rollups", "transforms"] {
+            tries.extend(["plan", "export"].map(|command| (kind, folder, command)));
+        }
+    }
+    each(&mut row, &tries, |(kind, folder, command)| {
+        let fat = if matches!(kind, Endless::Large) { "x".repeat(4000) } else { String::new() };
+        let kind = *kind;
+        let server = cluster_failing(move |request, _| Some(Answer::json(200, &endless_jobs(kind, request, &fat)?)));
+        let sandbox = os_init(&server.url()).env("APPLY_TIMEOUT", "20s").env("MAX_RETRIES", "0");
+        let (path, body) = Many::of(folder).files(1).remove(0);
+        sandbox.write(&path, body.to_string());
+        let run = match *command {
+            "export" => sandbox.run(&["export", "out", "--kind", folder]),
+            other => sandbox.run(&[other]),
+        };
+        let what = format!("{kind:?}, {folder}, {command}");
+        let other = !run.stderr.contains("the list has");
+        other.then(|| format!("{what}: ended otherwise\n{run}")).or_else(|| bounded(&run, &what, 64, 60))
     });
     row.end("64 MiB, in time");
 }

@@ -34,30 +34,89 @@ fn question(entry: &Entry) -> String {
         ["api", "v1", "provisioning", "mute-timings", ..] => "mute_timings",
         ["api", "v1", "provisioning", "templates", ..] => "message_templates",
         ["api", "v1", "provisioning", "policies", ..] => "notification_policy",
+        ["api", "datasources", .., "correlations"] | ["api", "datasources", _, _, "correlations", _] => "correlations",
+        ["api", "dashboards", .., "public-dashboards"] | ["api", "dashboards", _, _, "public-dashboards", _] => {
+            "public_dashboards"
+        }
+        ["api", "playlists", ..] | ["apis", "playlist.grafana.app", ..] => "playlists",
         ["api", "folders", .., "permissions"] => "permissions",
         ["api", "folders", ..] => "folders",
         ["api", "dashboards" | "search", ..] => "dashboards",
         ["api", "library-elements", ..] => "library_panels",
         ["api", "serviceaccounts", ..] => "service_accounts",
         ["api", "org", "preferences"] => "preferences",
-        ["api", kind @ ("datasources" | "teams" | "plugins"), ..] => kind,
+        ["api", kind @ ("datasources" | "teams" | "plugins" | "orgs"), ..] => kind,
         _ => "readiness and look-ups",
     };
     format!("{kind} {}", entry.method)
 }
 
+/// What no other case has beside the rest: a secret that no GET shows, another organization, and what belongs to other objects.
+fn further(update: bool) -> Vec<(&'static str, Value)> {
+    let of = |first: &'static str, then: &'static str| if update { then } else { first };
+    let secret = json!({"httpHeaderValue1": of("Bearer quiet-otter", "Bearer loud-badger")});
+    vec![
+        ("datasources/kept.json", json!({"type": "loki", "url": "http://l", "secureJsonData": secret})),
+        ("orgs/Second Org/datasources/loki.json", json!({"type": "loki", "url": of("http://one", "http://two")})),
+        (
+            "playlists/wall.json",
+            json!({"name": "Wall", "interval": of("5m", "10m"), "items": [{"type": "dashboard_by_uid", "value": "home"}]}),
+        ),
+        (
+            "correlations/to-kept.json",
+            json!({"sourceUID": "prom", "targetUID": "kept", "label": "to kept", "description": of("one", "two"),
+                "config": {"type": "query", "field": "job", "target": {"expr": "{x=\"y\"}"}}}),
+        ),
+        ("public_dashboards/home.json", json!({"isEnabled": !update, "share": "public"})),
+    ]
+}
+
 fn sandbox(target: &Target, update: bool) -> Sandbox {
     let fresh = || {
-        target.sandbox().env("HOOK_PASSWORD", HOOK_PASSWORD).env("MAX_RETRIES", "1").deadline(Duration::from_mins(3))
+        let sandbox = target.sandbox().env("HOOK_PASSWORD", HOOK_PASSWORD).env("MAX_RETRIES", "1");
+        // A secret that is changed is told by its digest alone.
+        sandbox
+            .env("GRAFANA_SECRETS", "digest")
+            .env("GRAFANA_DIGEST_KEY", "a-key-of-this-case")
+            .deadline(Duration::from_mins(3))
     };
     let sandbox = fresh();
-    let files = target.every_kind(&sandbox.path("token"));
-    if !update {
-        return sandbox.config(&files);
+    let files = |update| {
+        let files = target.every_kind(&sandbox.path("token"));
+        let mut files = if update { changed(files) } else { files };
+        files.extend(further(update));
+        files
+    };
+    if update {
+        target.apply(&fresh().config(&files(false)));
     }
-    let before = fresh().config(&target.every_kind(&sandbox.path("token")));
-    target.apply(&before);
-    sandbox.config(&changed(files))
+    let files = files(update);
+    sandbox.config(&files)
+}
+
+/// All that the case looks at, with what `Target::world` does not show.
+fn world(target: &Target) -> Value {
+    let server = target.server();
+    let of = |org: i64, path: &str, made: &[&str]| {
+        let (_, mut body) = server.request(org, "GET", path, &Value::Null);
+        let mut all: Vec<&mut Value> = match body.get("correlations") {
+            Some(_) => body["correlations"].as_array_mut().into_iter().flatten().collect(),
+            None => vec![&mut body],
+        };
+        for fields in all.iter_mut().filter_map(|one| one.as_object_mut()) {
+            fields.retain(|field, _| !made.contains(&field.as_str()));
+        }
+        body
+    };
+    let second = server.request(1, "GET", "/api/orgs/name/Second%20Org", &Value::Null).1["id"].as_i64();
+    json!({
+        "rest": target.world(),
+        "secret": server.secret(1, "kept", "httpHeaderValue1"),
+        "playlist": of(1, "/api/playlists/wall", &["id", "createdAt", "updatedAt"]),
+        "correlations": of(1, "/api/datasources/correlations", &["uid"]),
+        "public": of(1, "/api/dashboards/uid/home/public-dashboards", &["uid", "accessToken", "createdAt", "updatedAt"]),
+        "second": second.map(|org| of(org, "/api/datasources/uid/loki", &["id", "version"])),
+    })
 }
 
 fn start(profile: Profile) -> Target {
@@ -71,7 +130,7 @@ fn is_true(target: &Target, sandbox: &Sandbox, wanted: &Value) -> bool {
     let asked = agent.get(format!("{}/api/org", target.server().url()));
     let answer =
         asked.header("Authorization", format!("Bearer {}", token.trim())).call().expect("the stand-in answers");
-    answer.status() == 200 && target.world() == *wanted
+    answer.status() == 200 && world(target) == *wanted
 }
 
 /// One life: the fault, the healing, the second run.
@@ -115,7 +174,7 @@ fn phase(profile: Profile, update: bool, kind: HttpFault, table: &Table) {
     clean.server().reset_log();
     clean.apply(&files);
     let requests = clean.server().log();
-    let wanted = clean.world();
+    let wanted = world(&clean);
     for (nth, entry) in requests.iter().enumerate().step_by(told("ORACLE_STEP").unwrap_or(1)) {
         for length in [Length::Once, Length::FromThenOn] {
             life(profile, update, (nth + 1, entry), (kind, length), &wanted, table);

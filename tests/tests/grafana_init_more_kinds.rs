@@ -1,7 +1,8 @@
 //! Playlists, correlations and public dashboards; folders of Git Sync and bare specs of `v2`. On every version of the stand-in, and with
 //! `GRAFANA_URL` on a live Grafana.
 
-use kit::grafana::Target;
+use kit::grafana::{Options, Profile, Target};
+use kit::many::Many;
 use serde_json::{Value, json};
 
 fn files() -> Vec<(&'static str, Value)> {
@@ -51,6 +52,18 @@ fn they_are_made_and_left_alone_and_repaired() {
         sandbox.run(&["export", &out.display().to_string()]).expect_code(0);
         target.settled(&target.sandbox().config_from(&out));
     });
+}
+
+/// Their list comes in pages of at most a thousand, and the server takes a second one of the same label.
+#[test]
+fn more_correlations_than_a_page_are_made_once() {
+    let target = Target::standin(Profile::V12, Options::default());
+    let sandbox = target.sandbox();
+    for (path, body) in Many::of("correlations").files(1100) {
+        sandbox.write(&path, body.to_string());
+    }
+    assert_eq!(target.apply(&sandbox).count("created"), 1101);
+    target.settled(&sandbox);
 }
 
 /// Git Sync keeps folders as resources under the very name that we use; a spec of `v2` may stand alone.

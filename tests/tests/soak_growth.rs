@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
 
+use kit::grafana::{Grafana, Options, Profile};
 use kit::many::{ALL, Many};
 use kit::sandbox::{Run, Sandbox};
 use kit::servers::opensearch::{OpenSearch, Variant};
@@ -93,14 +94,21 @@ fn validate_of_twice_as_many_takes_twice_as_long() {
 #[test]
 fn plan_of_twice_as_many_takes_twice_as_long() {
     let node = OpenSearch::of(Variant::Core2).start();
+    let grafana = Grafana::start(Profile::V12, Options::default());
     let sandbox = |many: Many, count: usize| {
-        many.sandbox(count).env("OPENSEARCH_URL", node.url()).env("APPLY_TIMEOUT", "9m").env("REQUEST_TIMEOUT", "60s")
+        let sandbox = many.sandbox(count).env("OPENSEARCH_URL", node.url()).env("GRAFANA_URL", grafana.url());
+        let sandbox = sandbox.env("GRAFANA_USERNAME", "admin").env("GRAFANA_PASSWORD", "admin");
+        sandbox.env("APPLY_TIMEOUT", "9m").env("REQUEST_TIMEOUT", "60s")
     };
     let kinds = [
         ("indices, as many index_templates", 100),
         ("indices of 57 KB", 100),
         ("index_templates of 57 KB", 100),
         ("component_templates of 57 KB", 100),
+        // Each refers to one of as many others.
+        ("library_panels, each in a folder of its own", 800),
+        ("public_dashboards", 800),
+        ("correlations", 800),
     ];
     let all: Vec<Doubled> = kinds
         .iter()
@@ -109,7 +117,7 @@ fn plan_of_twice_as_many_takes_twice_as_long() {
             Doubled::new(name, *count, |count| sandbox(many, count), "plan")
         })
         .collect();
-    judge("plan on a node that holds nothing", &all);
+    judge("plan on servers that hold nothing", &all);
     for (doubled, (name, _)) in all.iter().zip(kinds) {
         let [once, twice] = &doubled.runs;
         // Each file is read once to check it and once to use it, and the server's answers are no longer than what they are about.

@@ -20,12 +20,14 @@ use crate::process::settings::{Login, Server};
 mod attempt;
 mod call;
 mod connect;
+mod pages;
 mod question;
 mod secure;
 mod sieve;
 
 pub use attempt::Attempt;
 pub use call::{Call, Reply, shorten};
+pub use pages::Pages;
 pub use sieve::Sieve;
 
 use attempt::{host_of, read_answer, trouble};

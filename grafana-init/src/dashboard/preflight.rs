@@ -74,7 +74,8 @@ impl<'s> LibraryPanels<'s> {
             // Where it cannot be told, it is not said to be missing.
             !matches!(self.scope.get(&path), Ok(None))
         };
-        self.scope.declared.library.contains(uid) || *self.asked.borrow_mut().entry(uid.to_owned()).or_insert_with(ask)
+        self.scope.declared.library.contains_key(uid)
+            || *self.asked.borrow_mut().entry(uid.to_owned()).or_insert_with(ask)
     }
 }
 

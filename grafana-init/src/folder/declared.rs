@@ -85,10 +85,12 @@ pub(crate) fn is_folder_file(object: &Object) -> bool {
 
 /// The declared folder of a uid that a `_folder.json` gives, in the organization of another object.
 pub(crate) fn of_uid(set: &Set, object: &Object, uid: &str) -> Option<ObjectId> {
-    let mut files =
-        set.of_org(object.id.org.as_deref(), "dashboards").into_iter().filter(|object| is_folder_file(object));
-    let file = files.find(|object| object.value().is_ok_and(|body| body["uid"] == uid))?;
-    Some(ObjectId { org: file.id.org.clone(), kind: "folders", name: above(&file).join("/") })
+    let entry = |file: &Object| {
+        let body = is_folder_file(file).then(|| file.value().ok()).flatten()?;
+        let uid = body["uid"].as_str().or(body["metadata"]["name"].as_str())?.to_owned();
+        Some((uid, ObjectId { org: file.id.org.clone(), kind: "folders", name: above(file).join("/") }))
+    };
+    set.index(object.id.org.as_deref(), ("dashboards", "folder's uid"), entry).get(uid).cloned()
 }
 
 /// Every directory below `dashboards` of an organization, those above before those in them, and what is wrong with them.
@@ -100,10 +102,12 @@ pub(super) fn declared(scope: &Scope, set: &Set) -> (Vec<Declared>, Vec<Problem>
     for path in walked.map(|(_, _, path)| path.as_slice()).chain(objects.iter().map(|object| above(object))) {
         paths.extend((1..=path.len()).map(|length| path[..length].to_vec()));
     }
+    let files: BTreeMap<&[String], &Rc<Object>> =
+        objects.iter().filter(|object| is_folder_file(object)).map(|object| (above(object), object)).collect();
     let mut problems = Vec::new();
     let mut all = Vec::new();
     for path in paths {
-        let file = objects.iter().find(|object| is_folder_file(object) && above(object) == path);
+        let file = files.get(path.as_slice()).copied();
         let mut folder = Declared {
             id: scope.id("folders", path.join("/")),
             uid: None,
@@ -117,7 +121,7 @@ pub(super) fn declared(scope: &Scope, set: &Set) -> (Vec<Declared>, Vec<Problem>
         }
         all.push(folder);
     }
-    for object in objects.iter().filter(|object| is_folder_file(object) && above(object).is_empty()) {
+    if let Some(object) = files.get(&[][..]) {
         problems.push(object.problem("", "there is no folder here: the root cannot be named or have a uid"));
     }
     problems.extend(clashes(&all));

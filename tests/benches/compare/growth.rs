@@ -8,7 +8,7 @@ use kit::grafana::{Grafana, Options, Profile};
 use kit::ism::IsmFront;
 use kit::many::{ALL, Many};
 use kit::sandbox::{Run, Sandbox};
-use kit::servers::kafka::{Kafka, Version};
+use kit::servers::kafka::{Connect, Kafka, Version};
 use kit::servers::opensearch::{OpenSearch, Variant};
 
 use crate::sides::Scale;
@@ -23,16 +23,11 @@ const PLAN_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn measure(table: &mut Table, scale: Scale) {
     let sizes: &[usize] = scale.pick(&[10, 100, 1000, 5000, 20_000], &[10, 40]);
-    for many in ALL {
-        curve(table, many, "validate", sizes_of(many, sizes), |size| {
-            many.sandbox(size).unsearched().deadline(PATIENCE * 8)
-        });
-    }
-    languages(table, sizes.last().copied().unwrap_or_default());
     let servers = Servers::start();
     for many in ALL {
-        curve(table, many, "plan", sizes_of(many, sizes), |size| servers.of(many.sandbox(size)));
+        both(table, many, sizes_of(many, sizes), &servers);
     }
+    languages(table, sizes.last().copied().unwrap_or_default());
     whole_runs(table, &servers, sizes);
     judge(table);
 }
@@ -76,6 +71,8 @@ fn sizes_of<'s>(many: &Many, sizes: &'s [usize]) -> &'s [usize] {
 
 /// Servers that hold nothing.
 struct Servers {
+    // Before the broker, so that it goes first.
+    connect: Connect,
     kafka: Kafka,
     // Before the node, so that it goes first.
     front: IsmFront,
@@ -86,8 +83,10 @@ struct Servers {
 impl Servers {
     fn start() -> Self {
         let node = OpenSearch::of(Variant::Security2).plain_http().start();
+        let kafka = Kafka::of(Version::V4_3).start();
         Self {
-            kafka: Kafka::of(Version::V4_3).start(),
+            connect: Connect::beside(&kafka),
+            kafka,
             front: IsmFront::of(&node),
             _node: node,
             grafana: Grafana::start(Profile::V12, Options::default()),
@@ -97,6 +96,7 @@ impl Servers {
     fn of(&self, sandbox: Sandbox) -> Sandbox {
         patient(sandbox)
             .env("KAFKA_BOOTSTRAP_SERVERS", self.kafka.bootstrap())
+            .env("KAFKA_CONNECT_URL", self.connect.url())
             .env("OPENSEARCH_URL", self.front.url())
             .env("OPENSEARCH_USERNAME", OpenSearch::ADMIN.0)
             .env("OPENSEARCH_PASSWORD", OpenSearch::ADMIN.1)
@@ -111,25 +111,63 @@ fn patient(sandbox: Sandbox) -> Sandbox {
     sandbox.deadline(Duration::from_mins(12))
 }
 
-/// One command at growing sizes, until the next would take too long.
-fn curve(table: &mut Table, many: &Many, command: &'static str, sizes: &[usize], at: impl Fn(usize) -> Sandbox) {
-    let (kind, patience) = (many.name, if command == "plan" { PLAN_PATIENCE } else { PATIENCE });
-    let mut points: Vec<Point> = Vec::new();
+/// `validate` and `plan` of the same files at growing sizes.
+fn both(table: &mut Table, many: &Many, sizes: &[usize], servers: &Servers) {
+    let mut curves = [Growing::of(many, "validate", PATIENCE), Growing::of(many, "plan", PLAN_PATIENCE)];
+    // There are as many brokers as a cluster has: `plan` of one that is not there is an error.
+    curves[1].ended = many.name == "brokers";
     for &size in sizes {
-        if let Some(last) = points.last().filter(|last| expected(last, size) > patience) {
+        if curves.each_mut().map(|curve| curve.ends_before(size, table)) == [true, true] {
+            break;
+        }
+        let sandbox = servers.of(many.sandbox(size));
+        for curve in &mut curves {
+            curve.run(size, &sandbox, table);
+        }
+    }
+    for growing in curves {
+        if !growing.curve.points.is_empty() {
+            add(table, growing.curve);
+        }
+    }
+}
+
+/// One command at growing sizes, until the next would take too long.
+struct Growing {
+    curve: Curve,
+    patience: Duration,
+    ended: bool,
+}
+
+impl Growing {
+    fn of(many: &Many, command: &'static str, patience: Duration) -> Self {
+        let curve = Curve { program: many.program, kind: many.name.to_owned(), command, points: Vec::new() };
+        Self { curve, patience, ended: false }
+    }
+
+    fn ends_before(&mut self, size: usize, table: &mut Table) -> bool {
+        let Curve { command, kind, points, .. } = &self.curve;
+        if let Some(last) = points.last().filter(|last| !self.ended && expected(last, size) > self.patience) {
             let (objects, elapsed) = (last.objects, last.elapsed);
             table.note(format!("{command} of {size} {kind} was not tried: {objects} took {elapsed:.1?}"));
-            break;
+            self.ended = true;
         }
-        let run = at(size).run(&[command]);
-        if !matches!(run.code(), Some(0 | 2)) {
-            let error = run.last()["error"].as_str().unwrap_or_default().to_owned();
-            table.note(format!("{command} of {size} {kind} failed: {error}"));
-            break;
-        }
-        points.push(point(size, &run));
+        self.ended
     }
-    add(table, Curve { program: many.program, kind: kind.to_owned(), command, points });
+
+    fn run(&mut self, size: usize, sandbox: &Sandbox, table: &mut Table) {
+        if self.ended {
+            return;
+        }
+        let Curve { command, kind, points, .. } = &mut self.curve;
+        let run = sandbox.run(&[*command]);
+        if matches!(run.code(), Some(0 | 2)) {
+            return points.push(point(size, &run));
+        }
+        let error = run.last()["error"].as_str().unwrap_or_default().to_owned();
+        table.note(format!("{command} of {size} {kind} failed: {error}"));
+        self.ended = true;
+    }
 }
 
 fn point(objects: usize, run: &Run) -> Point {

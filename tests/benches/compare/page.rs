@@ -52,6 +52,9 @@ const REASONS: &[(&str, &str, &str)] = &[
 pub(crate) fn write(table: &Table) {
     let root = repository();
     let put = |path: &str, text: String| {
+        // A clone has no folder for the pictures before the first one.
+        std::fs::create_dir_all(root.join(path).parent().expect("it lies in a folder"))
+            .expect("the folder can be made");
         std::fs::write(root.join(path), text).unwrap_or_else(|error| panic!("could not write {path}: {error}"));
     };
     put("docs/pictures/growth.svg", chart::growth(&table.curves));
