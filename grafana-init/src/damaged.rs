@@ -1,7 +1,7 @@
 //! Damaged files and damaged answers, for every kind: whatever is missing, doubled or of another type, a run ends with a sentence, not with
 //! a panic. The answers are those that a real Grafana gave (`tests/transcripts`); what their words are worth is not judged here.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::LazyLock;
@@ -39,6 +39,8 @@ static ANSWERS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(|| {
         ("/api/serviceaccounts/search".into(), json!({"totalCount": 1, "serviceAccounts": [{"id": 2, "name": "ci", "login": "sa-1-ci", "isDisabled": true, "role": "Viewer", "tokens": 1}]})),
         ("/api/dashboards/public-dashboards".into(), json!({"publicDashboards": [{"uid": "p", "dashboardUid": "d1", "title": "First"}], "totalCount": 1})),
         ("/api/playlists/wall".into(), playlists),
+        ("/apis/folder.grafana.app/".into(), json!({"preferredVersion": {"version": "v1beta1"}})),
+        ("/apis/folder.grafana.app/v1beta1/namespaces/default/folders/f1".into(), json!({"spec": {"title": "Un"}, "metadata": {"resourceVersion": "1", "annotations": {"grafana.app/folder": "f2", "grafana.app/managedBy": "kubectl", "grafana.app/managerId": "grafana-init"}}})),
         ("/api/orgs/name/second".into(), json!({"id": 2, "name": "second"})),
         ("/api/plugins/prometheus/settings".into(), json!({"id": "prometheus", "info": {"version": "0.9.1"}})),
     ]);
@@ -173,8 +175,9 @@ fn said(call: &Call) -> Value {
     known.cloned().unwrap_or_else(|| json!({"uid": "u", "name": "n", "items": []}))
 }
 
-/// A run with files and answers, each damaged by the edits that bear its number: first the files, then the answers in order.
-fn run(sample: &Sample, (major, minor): (u32, u32), edits: &[(u8, Edit)]) -> Reached {
+/// A run with files and answers, each damaged by the edits that bear its number: first the files, then the answers in order. With
+/// `managed`, dashboards and folders carry our name.
+fn run(sample: &Sample, (major, minor): (u32, u32), managed: bool, edits: &[(u8, Edit)]) -> Reached {
     let of = |edits: &[(u8, Edit)], number: usize| -> Vec<Edit> {
         edits.iter().filter(|(document, _)| usize::from(*document) == number).map(|(_, edit)| *edit).collect()
     };
@@ -195,12 +198,13 @@ fn run(sample: &Sample, (major, minor): (u32, u32), edits: &[(u8, Edit)]) -> Rea
     });
     let server = Rc::new(Server {
         client,
-        settings: Settings { secrets: Secrets::Keep, editable: false },
+        settings: Settings { secrets: Secrets::Keep, editable: false, managed },
         found: RefCell::new(Found {
             version: format!("{major}.{minor}.0"),
             org: 1,
             resources: (major > 11).then(|| "v2beta1".to_owned()),
         }),
+        folders: OnceCell::new(),
         wait_timeout: Duration::ZERO,
     });
     let set = Rc::new(set);
@@ -212,8 +216,8 @@ fn run(sample: &Sample, (major, minor): (u32, u32), edits: &[(u8, Edit)]) -> Rea
 #[test]
 fn what_is_whole_comes_to_its_end() {
     for sample in &*SAMPLES {
-        for version in [(10, 4), (11, 6), (12, 4)] {
-            let reached = run(sample, version, &[]);
+        for (version, managed) in [((10, 4), false), ((11, 6), true), ((12, 4), false), ((12, 4), true)] {
+            let reached = run(sample, version, managed, &[]);
             // Resources of v2 came with 12.
             let planned = reached.planned > 0 || (version.0 < 12 && sample[0].1 == "rv2");
             assert!(reached.checked && planned, "{version:?} {:?}: {reached:?}", sample[0]);
@@ -226,7 +230,10 @@ fn what_is_whole_comes_to_its_end() {
 fn what_is_of_another_type_ends_with_a_sentence() {
     for sample in &*SAMPLES {
         for (document, what) in (0..12).flat_map(|document| [0, 3, 10, 18, 19].map(|what| (document, what))) {
-            run(sample, (12, 4), &[(document, (0, what))]);
+            run(sample, (12, 4), false, &[(document, (0, what))]);
+            if sample[0].0 == "dashboards" {
+                run(sample, (12, 4), true, &[(document, (0, what))]);
+            }
         }
     }
 }
@@ -236,8 +243,9 @@ proptest! {
     fn damaged_bodies_never_panic(
         sample in 0..SAMPLES.len(),
         version in prop::sample::select(&[(10, 4), (11, 6), (12, 4)][..]),
+        managed in any::<bool>(),
         edits in prop::collection::vec((0..9_u8, any::<Edit>()), 0..5),
     ) {
-        run(&SAMPLES[sample], version, &edits);
+        run(&SAMPLES[sample], version, managed, &edits);
     }
 }

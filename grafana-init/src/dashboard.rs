@@ -1,4 +1,4 @@
-//! Dashboards: one read each on a few threads, compared whole, one write each at most. Bodies are read from their files again
+//! Dashboards: one read each on a few threads, compared whole, one write each at most, and a second that puts our name on a new one. Bodies are read from their files again
 //! for each use; thousands of them take little memory.
 //!
 //! The forms of a file are in `form`, its inputs in `inputs`; the server's side is in `read`, `write`, `preflight` and `export`.
@@ -16,8 +16,9 @@ use serde_json::Value;
 use crate::dashboard::form::Input;
 use crate::dashboard::inputs::Resolver;
 use crate::dashboard::preflight::{LibraryPanels, Titles, dangling};
-use crate::dashboard::read::{Held, Reader, model_of, resources};
+use crate::dashboard::read::{Reader, api, model_of};
 use crate::folder::{above, is_folder_file};
+use crate::resource::{CLASSIC, Held};
 use crate::scope::{READERS, Scope};
 use crate::{datasource, permission, uid};
 
@@ -184,6 +185,7 @@ impl Dashboards {
             resolver: &self.resolver,
             namespace: self.scope.namespace(),
             resources: self.scope.server.found.borrow().resources.clone(),
+            managed: self.scope.server.manages(),
             large: Mutex::default(),
         };
         let folders: Vec<Option<String>> = self.declared.iter().map(|dashboard| self.folder_of(dashboard)).collect();
@@ -259,15 +261,20 @@ impl Dashboards {
 
     fn send_model(&self, dashboard: &Declared, step: &Step) -> Result<(), Failure> {
         let model = model_of(&dashboard.object, &self.resolver)?.0;
-        let (uid, held) = (&dashboard.uid, step.held.as_ref());
-        let call = match &model.resource {
-            Some(version) => {
-                let path = resources(version, &self.scope.namespace());
-                write::resource(&path, version, uid, &step.folder, &model.body, held)
-            }
-            None => write::classic(uid, &step.folder, model.body, held),
+        let (uid, folder, held) = (&dashboard.uid, &step.folder, step.held.as_ref());
+        let (client, managed) = (self.scope.client(), self.scope.server.manages());
+        let resources = self.scope.server.found.borrow().resources.clone();
+        let api = |version: &str| api(version, resources.as_deref(), self.scope.namespace());
+        let was_resource = held.is_some_and(|held| !held.metadata.is_null());
+        let call = match model.resource.as_deref().or(was_resource.then_some(CLASSIC)) {
+            Some(version) => api(version)?.write(uid, folder, &model.body, held, managed && held.is_some()),
+            None => write::classic(uid, folder, model.body, held),
         };
-        self.scope.client().send(&call).map(drop)
+        client.send(&call)?;
+        if managed && held.is_none() {
+            api(model.resource.as_deref().unwrap_or(CLASSIC))?.claim(client, uid)?;
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@
 //! | none                  | none, but the uid of the slug rule    | ours, moved away: moved back     |
 //! | either                | nothing                               | created                          |
 //!
-//! What the files say is in `declared`, what the server holds in `tree`.
+//! What the files say is in `declared`, what the server holds in `tree`, what is sent in `todo`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -17,44 +17,23 @@ use std::rc::Rc;
 use common::engine::change::{Change, Difference, Failure, ObjectId, Planned, Shown};
 use common::engine::kind::{Asked, Exported, Kind};
 use common::files::{Problem, Set};
-use common::net::http::{Call, parallel};
-use serde_json::{Value, json};
+use common::net::http::parallel;
+use serde_json::json;
 
-use crate::identity::managed_by;
 use crate::permission;
-use crate::scope::{READERS, Scope, seen};
-use crate::server::part;
+use crate::resource::{Api, Resource};
+use crate::scope::{READERS, Scope};
 
 mod declared;
+mod todo;
 mod tree;
 
 pub(crate) use declared::{FILE, above, is_folder_file, of_uid};
 pub(crate) use tree::paths;
 
 use declared::Declared;
+use todo::{Step, Todo};
 use tree::{Found, Sought, Tree};
-
-/// What has to be done to one folder.
-#[derive(Debug, Default)]
-struct Todo {
-    uid: String,
-    title: String,
-    parent: String,
-    exists: bool,
-    moves: bool,
-    renames: bool,
-    permissions: Option<BTreeMap<String, i64>>,
-}
-
-/// What is sent for one folder.
-#[derive(Debug)]
-pub(crate) struct Step {
-    calls: Vec<Call>,
-    /// The uid of the folder, where the first call makes it.
-    makes: Option<String>,
-    /// Who is to have rights and is not there.
-    unknown: Vec<permission::Unknown>,
-}
 
 /// The folders of one organization.
 pub(crate) struct Folders {
@@ -67,6 +46,9 @@ pub(crate) struct Folders {
     /// write, which makes nothing twice.
     absent: BTreeSet<String>,
 }
+
+/// What was read of a folder: its own entries, and its resource.
+type Held = (Option<BTreeMap<String, i64>>, Option<Resource>);
 
 /// Where a declared folder belongs on this server.
 struct Place {
@@ -90,6 +72,7 @@ impl Folders {
     fn look(&mut self) -> Result<Vec<Planned<Step>>, Failure> {
         let scope = self.scope.clone();
         let nested = tree::nests(&scope)?;
+        let api = scope.server.manages().then(|| scope.folders()).transpose()?;
         let mut tree = Tree::new(scope.client(), &self.made, &self.absent);
         let mut uids: BTreeMap<Vec<String>, String> = BTreeMap::new();
         let mut titles: BTreeMap<Vec<String>, String> = BTreeMap::new();
@@ -116,15 +99,16 @@ impl Folders {
                 })
                 .collect();
             let found = tree.find(&sought)?;
-            let held = self.permissions(&known, &found);
+            let held = self.held(api.as_ref(), &known, &found);
             for (((folder, place, parent), found), held) in known.into_iter().zip(found).zip(held) {
                 let verdict = found.and_then(|(uid, found)| {
                     uids.insert(folder.path.clone(), uid.clone());
-                    let (change, todo) = compare(folder, uid, &place.title, parent, found, held?.as_ref());
+                    let (entries, resource) = held?;
+                    let (change, mut todo) = compare(folder, uid, &place.title, parent, found, entries.as_ref());
                     if !todo.exists || todo.moves || todo.renames {
                         self.unique(&tree, &todo)?;
                     }
-                    Ok((locked(&scope, &todo, change)?, todo))
+                    Ok((todo.judge(&scope, resource, change)?, todo))
                 });
                 verdicts.insert(&folder.id, verdict);
             }
@@ -141,7 +125,7 @@ impl Folders {
             let unknown = || Err(Failure::rejected("its parent folder could not be told"));
             let verdict = verdicts.remove(&folder.id).unwrap_or_else(unknown);
             let flat = !nested && folder.path.len() > 1;
-            let verdict = verdict.and_then(|(change, todo)| {
+            let verdict = verdict.and_then(|(change, mut todo)| {
                 let step = change.writes().then(|| todo.step(&scope)).transpose()?;
                 folder_titles.insert((todo.parent, todo.title));
                 absent.extend(Some(todo.uid).filter(|_| !todo.exists));
@@ -161,30 +145,35 @@ impl Folders {
         Ok(planned)
     }
 
-    /// The entries of those that are there and declare some.
-    fn permissions(
+    /// Of those that are there: the entries, where some are declared, and the resource, where folders carry our name.
+    fn held(
         &self,
+        api: Option<&Api>,
         known: &[(&Declared, &Place, &str)],
         found: &[Result<(String, Option<Found>), Failure>],
-    ) -> Vec<Result<Option<BTreeMap<String, i64>>, Failure>> {
-        let asked: Vec<Option<(&str, &BTreeMap<String, i64>)>> = known
+    ) -> Vec<Result<Held, Failure>> {
+        let asked: Vec<Option<(&str, Option<&BTreeMap<String, i64>>)>> = known
             .iter()
             .zip(found)
             .map(|((folder, ..), found)| match found {
-                Ok((uid, Some(_))) => Some((uid.as_str(), folder.permissions.as_ref()?)),
+                Ok((uid, Some(_))) => Some((uid.as_str(), folder.permissions.as_ref())),
                 _ => None,
             })
             .collect();
         let client = self.scope.client();
         let held = parallel(&asked, READERS, |asked| {
-            asked.map(|(uid, _)| permission::own(client, &permission::of_folder(uid))).transpose()
+            let Some((uid, want)) = asked else { return Ok((None, None)) };
+            let entries = want.map(|_| permission::own(client, &permission::of_folder(uid))).transpose()?;
+            let resource = api.map(|api| api.get(client, uid)).transpose()?.flatten();
+            Ok((entries, resource))
         });
-        let named =
-            |(held, asked): (Result<Option<_>, Failure>, &Option<(&str, &BTreeMap<String, i64>)>)| match (held?, asked)
-            {
-                (Some(held), Some((_, want))) => permission::named(&self.scope, held, want).map(Some),
-                _ => Ok(None),
-            };
+        let named = |(held, asked): (Result<Held, Failure>, &Option<(&str, Option<&BTreeMap<String, i64>>)>)| {
+            let (mut entries, resource) = held?;
+            if let (Some(held), Some((_, Some(want)))) = (entries.take(), asked) {
+                entries = Some(permission::named(&self.scope, held, want)?);
+            }
+            Ok((entries, resource))
+        };
         held.into_iter().zip(&asked).map(named).collect()
     }
 
@@ -219,35 +208,14 @@ impl Folders {
         }
         for (index, call) in step.calls.iter().enumerate() {
             self.scope.client().send(call)?;
-            self.made.extend(step.makes.clone().filter(|_| index == 0));
+            if let Some(uid) = step.makes.as_ref().filter(|_| index == 0) {
+                self.made.insert(uid.clone());
+                if self.scope.server.manages() {
+                    self.scope.folders()?.claim(self.scope.client(), uid)?;
+                }
+            }
         }
         Ok(())
-    }
-}
-
-impl Todo {
-    fn step(&self, scope: &Scope) -> Result<Step, Failure> {
-        let path = format!("/api/folders/{}", part(&self.uid));
-        let (mut calls, mut unknown) = (Vec::new(), Vec::new());
-        if !self.exists {
-            let mut body = json!({"uid": self.uid, "title": self.title});
-            if !self.parent.is_empty() {
-                body["parentUid"] = json!(self.parent);
-            }
-            calls.push(Call::post("/api/folders", body.to_string()));
-        }
-        if self.moves {
-            calls.push(Call::post(format!("{path}/move"), json!({"parentUid": self.parent}).to_string()));
-        }
-        if self.renames {
-            calls.push(Call::put(&path, json!({"title": self.title, "overwrite": true}).to_string()));
-        }
-        if let Some(permissions) = &self.permissions {
-            let (call, lacks) = permission::request(scope, &permission::of_folder(&self.uid), permissions)?;
-            calls.push(call);
-            unknown = lacks;
-        }
-        Ok(Step { calls, makes: (!self.exists).then(|| self.uid.clone()), unknown })
     }
 }
 
@@ -300,18 +268,6 @@ fn compare(
         differences.extend(found);
     }
     (Change::update(differences), todo)
-}
-
-/// The list does not tell who manages a folder; only what would be written is asked for it.
-fn locked(scope: &Scope, todo: &Todo, change: Change) -> Result<Change, Failure> {
-    if !todo.exists || !change.writes() {
-        return Ok(change);
-    }
-    let body = seen(scope.client(), &format!("/api/folders/{}", part(&todo.uid)))?.unwrap_or(Value::Null);
-    Ok(match body["managedBy"].as_str().filter(|manager| !manager.is_empty()) {
-        Some(manager) => change.locked(managed_by(manager)),
-        None => change,
-    })
 }
 
 impl Kind for Folders {

@@ -20,6 +20,7 @@ mod preferences;
 mod provisioning;
 mod public_dashboard;
 mod ready;
+mod resource;
 mod scope;
 mod server;
 mod service;

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::alerting::readiness::{self, Alerting};
 use crate::declared::Declared;
+use crate::resource::Api;
 use crate::server::{ORG_HEADER, Server, Settings, part};
 
 /// How many reads run at once. Writes are serial: together they make a fresh Grafana answer nonsense (12.4, 11.6).
@@ -127,6 +128,11 @@ impl Scope {
     /// The namespace of the resource API.
     pub(crate) fn namespace(&self) -> String {
         document::Server::rules(self).namespace()
+    }
+
+    /// The folders as resources.
+    pub(crate) fn folders(&self) -> Result<Api, Failure> {
+        Ok(Api::folders(self.server.folders()?, self.namespace()))
     }
 
     /// An object of this organization.

@@ -1,6 +1,6 @@
 //! The program and its service: settings read, readiness probed, kinds handed out. What the kinds do is theirs.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ pub(crate) const APP: App = App {
     variables: "  GRAFANA_URL=http://grafana:3000 GRAFANA_USERNAME GRAFANA_PASSWORD GRAFANA_TOKEN
   GRAFANA_CA_FILE GRAFANA_CERT_FILE GRAFANA_KEY_FILE GRAFANA_INSECURE=false
   GRAFANA_VERIFY_HOSTNAME=true
-  GRAFANA_ORG_ID GRAFANA_SECRETS=keep GRAFANA_DIGEST_KEY GRAFANA_PROVENANCE=api",
+  GRAFANA_ORG_ID GRAFANA_SECRETS=keep GRAFANA_DIGEST_KEY GRAFANA_PROVENANCE=api
+  GRAFANA_MANAGED=false",
     kinds: &crate::kinds::SPECS,
     service,
 };
@@ -35,6 +36,7 @@ fn service(env: &mut Env, context: &Context) -> Option<Box<dyn Service>> {
     let server = env.server("GRAFANA", Some("http://grafana:3000"))?;
     let secrets = secrets(env);
     let editable = env.choice("GRAFANA_PROVENANCE", &[("api", false), ("none", true)]).unwrap_or(false);
+    let managed = env.flag("GRAFANA_MANAGED");
     let org = env.number("GRAFANA_ORG_ID");
     if org == Some(0) {
         env.problem("GRAFANA_ORG_ID must be 1 or more: it is the number that Grafana's list of organizations shows");
@@ -50,9 +52,9 @@ fn service(env: &mut Env, context: &Context) -> Option<Box<dyn Service>> {
         Some(org) => client.with_header(ORG_HEADER, org.to_string()),
         None => client,
     };
-    let settings = Settings { secrets, editable };
+    let settings = Settings { secrets, editable, managed };
     let wait_timeout = context.common.wait_timeout;
-    let server = Server { client, settings, found: RefCell::default(), wait_timeout };
+    let server = Server { client, settings, found: RefCell::default(), folders: OnceCell::new(), wait_timeout };
     Some(Box::new(Grafana { server: Rc::new(server) }))
 }
 
@@ -98,6 +100,10 @@ impl Service for Grafana {
     fn begin(&mut self, deadline: Deadline) -> Result<(), Failure> {
         self.server.client.set_deadline(deadline);
         self.server.found.borrow().warn_if_old();
+        if self.server.settings.managed && !self.server.manages() {
+            let text = "GRAFANA_MANAGED=true needs Grafana 12 or later: this server has no resource API, so its dashboards and folders do not say who owns them";
+            log::warn!(detail = text; "server");
+        }
         Ok(())
     }
 

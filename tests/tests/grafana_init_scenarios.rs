@@ -104,8 +104,8 @@ fn read_only_objects_are_named_before_the_first_write() {
         let mut reasons = vec!["provisioned from a file"];
         let mut held = 7;
         if target.version().0 >= 12 {
-            server.manage_dashboard(1, "inside");
-            server.manage_folder(1, "kept");
+            server.manage_dashboard(1, "inside", "repo", "repository");
+            server.manage_folder(1, "kept", "repo", "repository");
             reasons.push("it is managed by repo");
             held = 9;
         }

@@ -97,6 +97,7 @@ const OWN_SETTINGS: [&[&str]; 3] = [
         "GRAFANA_SECRETS",
         "GRAFANA_DIGEST_KEY",
         "GRAFANA_PROVENANCE",
+        "GRAFANA_MANAGED",
     ],
 ];
 

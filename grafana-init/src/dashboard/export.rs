@@ -8,8 +8,8 @@ use common::engine::document::take_field;
 use common::engine::kind::Exported;
 use serde_json::json;
 
-use crate::dashboard::read::resources;
 use crate::folder::{FILE, paths};
+use crate::resource::Api;
 use crate::scope::Scope;
 use crate::server::part;
 
@@ -32,10 +32,10 @@ pub(super) fn export(scope: &Scope) -> Result<Vec<Exported>, Failure> {
         let mut body = take_field(&mut whole, "dashboard");
         let title = body["title"].as_str().unwrap_or(&uid).to_owned();
         if let Some(version) = whole["meta"]["apiVersion"].as_str().filter(|version| version.starts_with("v2")) {
-            let resource = format!("{}/{}", resources(version, &scope.namespace()), part(&uid));
-            if let Some(mut whole) = scope.get(&resource)? {
+            let api = Api::dashboards(version, version, scope.namespace());
+            if let Some(resource) = api.get(scope.client(), &uid)? {
                 body = json!({"apiVersion": format!("dashboard.grafana.app/{version}"), "kind": "Dashboard",
-                    "metadata": {"name": uid}, "spec": take_field(&mut whole, "spec")});
+                    "metadata": {"name": uid}, "spec": resource.spec});
             }
         } else if let Some(fields) = body.as_object_mut() {
             fields.remove("id");

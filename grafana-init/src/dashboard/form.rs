@@ -9,7 +9,7 @@
 //! | spec of `v2`                          | `elements` and `layout`   | `/apis`, as `v2beta1`             |
 //!
 //! A classic model that is written through `v1` is migrated (12.4: schemaVersion 36 becomes 42), after which file and server
-//! would never agree again; `/api` keeps it word for word.
+//! would never agree again; `/api` keeps it word for word. So does `v0alpha1`, which stands for `/api` where dashboards carry our name.
 
 use common::engine::document::drop_where;
 use serde_json::{Map, Value, json};

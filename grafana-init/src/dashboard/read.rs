@@ -8,31 +8,16 @@ use common::engine::change::{Change, Difference, Failure, Shown};
 use common::engine::diff::{Writing, diff, mask};
 use common::engine::document::take_field;
 use common::files::Object;
-use common::net::http::{Call, Client};
-use serde_json::{Value, json};
+use common::net::http::Client;
+use serde_json::Value;
 
 use crate::dashboard::form::{Model, normal, normal_v2, read};
 use crate::dashboard::inputs::Resolver;
-use crate::identity::{PROVISIONED, managed_by};
+use crate::identity::PROVISIONED;
 use crate::permission;
+use crate::resource::{Api, CLASSIC, Held, Manager, Resource};
 use crate::scope::seen;
 use crate::server::part;
-
-/// Where a resource keeps its folder.
-pub(super) const ANNOTATION: &str = "grafana.app/folder";
-
-/// What a write needs to know of the server's side.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    /// A classic dashboard's version, or a resource's.
-    pub(super) version: Value,
-    pub(super) metadata: Value,
-}
-
-/// The path of a version of the resource API.
-pub(super) fn resources(version: &str, namespace: &str) -> String {
-    format!("/apis/dashboard.grafana.app/{version}/namespaces/{namespace}/dashboards")
-}
 
 /// The file's dashboard with its inputs resolved, and the inputs that nothing stands for.
 pub(super) fn model_of(object: &Object, resolver: &Resolver) -> Result<(Model, Vec<String>), Failure> {
@@ -48,7 +33,10 @@ pub(super) struct Reader<'r> {
     pub(super) client: &'r Client,
     pub(super) resolver: &'r Resolver,
     pub(super) namespace: String,
+    /// The version of the resource API that the server prefers.
     pub(super) resources: Option<String>,
+    /// Whether dashboards carry our name.
+    pub(super) managed: bool,
     /// Large ones are read one at a time: both sides of one of a megabyte, taken apart, are some 12 MB.
     pub(super) large: Mutex<()>,
 }
@@ -71,16 +59,11 @@ impl Reader<'_> {
         let large = std::fs::metadata(&object.path).is_ok_and(|file| file.len() > LARGE);
         let _turn = large.then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
         let (mut model, open) = model_of(object, self.resolver)?;
-        let found = match &model.resource {
-            Some(version) => self.resource(version, uid)?,
-            None => seen(self.client, &format!("/api/dashboards/uid/{}", part(uid)))?.map(|mut whole| {
-                let held = Held { version: whole["dashboard"]["version"].clone(), metadata: Value::Null };
-                let place = whole["meta"]["folderUid"].as_str().unwrap_or_default().to_owned();
-                let locked = (whole["meta"]["provisioned"] == true).then(|| PROVISIONED.to_owned());
-                (take_field(&mut whole, "dashboard"), place, locked, held)
-            }),
+        let found = match self.through(&model) {
+            Some(version) => self.api(version)?.get(self.client, uid)?,
+            None => seen(self.client, &format!("/api/dashboards/uid/{}", part(uid)))?.map(classic),
         };
-        let Some((mut body, place, mut locked, held)) = found else {
+        let Some(Resource { spec: mut body, folder: place, mut manager, mut held }) = found else {
             return Ok(Looked { change: Change::create(), held: None, entries: None, open });
         };
         let normal = if model.resource.is_some() { normal_v2 } else { normal };
@@ -91,66 +74,47 @@ impl Reader<'_> {
         if place != folder {
             differences.push(Difference::new("/folderUid", Shown::text(&place), Shown::text(folder)));
         }
-        // Which repository keeps a dashboard only its resource tells; only what would be written is asked for it.
+        // Who manages a dashboard only its resource tells; only what would be written is asked for it. With a manager it is written as
+        // what it was then read as.
         if !differences.is_empty()
-            && locked.is_none()
-            && model.resource.is_none()
+            && manager == Manager::Nobody
+            && self.through(&model).is_none()
             && let Some(version) = &self.resources
-            && let Some(whole) = seen(self.client, &format!("{}/{}", resources(version, &self.namespace), part(uid)))?
+            && let Some(resource) = self.api(version)?.get(self.client, uid)?
+            && resource.manager != Manager::Nobody
         {
-            locked = managed(&whole["metadata"]["annotations"]);
+            (manager, held) = (resource.manager, resource.held);
         }
-        let change = Change::update(differences);
-        let change = match locked {
-            Some(reason) => change.locked(reason),
-            None => change,
-        };
+        let change = manager.judge(differences, self.managed);
         let path = permission::of_dashboard(uid);
         let entries = entries.then(|| permission::own(self.client, &path)).transpose()?;
         Ok(Looked { change, held: Some(held), entries, open })
     }
 
-    fn resource(&self, version: &str, uid: &str) -> Result<Option<(Value, String, Option<String>, Held)>, Failure> {
-        let Some(preferred) = &self.resources else {
-            let text =
-                format!("a resource of version {version} needs Grafana 12 or later: this server has no resource API");
-            return Err(Failure::rejected(text));
-        };
-        let path = format!("{}/{}", resources(version, &self.namespace), part(uid));
-        let reply = self.client.send(&Call::get(&path).accept(403).accept(404))?;
-        if reply.status == 403 {
-            return Ok(None);
-        }
-        let mut whole = reply.json()?;
-        if reply.status == 404 {
-            // A version that is not served is a 404 too; it names no object.
-            if whole["details"]["name"].is_null() {
-                let text = format!(
-                    "this server does not serve dashboards in version {version} (it prefers {preferred}): export the file from it again"
-                );
-                return Err(Failure::rejected(text));
-            }
-            return Ok(None);
-        }
-        let annotations = &whole["metadata"]["annotations"];
-        let locked = managed(annotations);
-        let place = annotations[ANNOTATION].as_str().unwrap_or_default().to_owned();
-        // A write adds annotations to these.
-        let kept = annotations.as_object();
-        let metadata = json!({"annotations": kept, "labels": whole["metadata"]["labels"]});
-        let held = Held { version: whole["metadata"]["resourceVersion"].clone(), metadata };
-        Ok(Some((take_field(&mut whole, "spec"), place, locked, held)))
+    /// The version of the resource API that a dashboard is read and written through; `None` is the old API.
+    fn through<'m>(&self, model: &'m Model) -> Option<&'m str> {
+        model.resource.as_deref().or(self.managed.then_some(CLASSIC))
+    }
+
+    fn api(&self, version: &str) -> Result<Api, Failure> {
+        api(version, self.resources.as_deref(), self.namespace.clone())
     }
 }
 
-fn managed(annotations: &Value) -> Option<String> {
-    let manager = annotations["grafana.app/managedBy"].as_str()?;
-    if annotations["grafana.app/managerAllowsEdits"] == "true" {
-        return None;
+/// The dashboards in a version of the resource API.
+pub(super) fn api(version: &str, preferred: Option<&str>, namespace: String) -> Result<Api, Failure> {
+    let text = || format!("a resource of version {version} needs Grafana 12 or later: this server has no resource API");
+    Ok(Api::dashboards(version, preferred.ok_or_else(|| Failure::rejected(text()))?, namespace))
+}
+
+/// What the old API says of a dashboard.
+fn classic(mut whole: Value) -> Resource {
+    let held = Held { version: whole["dashboard"]["version"].clone(), metadata: Value::Null };
+    let provisioned = whole["meta"]["provisioned"] == true;
+    Resource {
+        folder: whole["meta"]["folderUid"].as_str().unwrap_or_default().to_owned(),
+        manager: if provisioned { Manager::Other(PROVISIONED.to_owned()) } else { Manager::Nobody },
+        spec: take_field(&mut whole, "dashboard"),
+        held,
     }
-    let who = annotations["grafana.app/managerId"].as_str().map(|id| format!(" ({id})")).unwrap_or_default();
-    Some(match manager {
-        "classic-file-provisioning" => PROVISIONED.to_owned(),
-        _ => managed_by(&format!("{manager}{who}")),
-    })
 }

@@ -7,6 +7,7 @@ use super::Profile;
 use super::answer::Answer;
 use super::field::{flag, seconds, slug, text};
 use super::folder::wrong_uid;
+use super::manager;
 use super::model;
 use super::permission;
 use super::route::Call;
@@ -122,8 +123,13 @@ fn save(call: &mut Call<'_>) -> Answer {
     let dashboard = match existing {
         None => create(call, wish),
         Some(existing) => {
-            if existing.provisioned || existing.made.is_managed() {
+            if existing.provisioned {
                 return Answer::message(400, "Cannot save provisioned dashboard");
+            }
+            // The old API stores the dashboard without any annotation, so it takes a manager away, where that may be
+            // (`pkg/services/dashboards/service/dashboard_service.go`, `saveDashboardThroughK8s`).
+            if let Some(why) = manager::refuses(&existing.made, &Map::new()) {
+                return Answer::message(403, why);
             }
             if !wish.overwrite && wish.version != Some(existing.version) {
                 return changed_meanwhile(call.profile);
@@ -276,7 +282,8 @@ pub(super) fn fresh(call: &mut Call<'_>, uid: &str, id: i64) -> Dashboard {
 
 fn update(call: &mut Call<'_>, mut dashboard: Dashboard, wish: Wish) -> Dashboard {
     let actor = call.actor.clone();
-    let same = dashboard.spec == wish.spec && dashboard.folder == wish.folder;
+    let named = !dashboard.made.annotations.is_empty();
+    let same = dashboard.spec == wish.spec && dashboard.folder == wish.folder && !named;
     if same && call.profile.has_resources() && wish.message.is_empty() {
         return dashboard;
     }
@@ -291,6 +298,7 @@ fn update(call: &mut Call<'_>, mut dashboard: Dashboard, wish: Wish) -> Dashboar
     dashboard.spec = wish.spec;
     dashboard.folder = wish.folder;
     "v0alpha1".clone_into(&mut dashboard.stored_as);
+    dashboard.made.annotations.clear();
     call.state.touch(&mut dashboard.made, &actor);
     keep(call, dashboard, &wish.message)
 }

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::Request;
-use super::state::{Made, Org, Role};
-use super::{Grafana, Options, Profile, route};
+use super::state::{Org, Role};
+use super::{Grafana, Options, Profile, manager, route};
 use crate::listen::lock;
 
 impl Grafana {
@@ -50,19 +50,30 @@ impl Grafana {
         assert_eq!(status, 200, "{answer}");
     }
 
-    /// Makes a dashboard one that a file on the server's disk provides.
+    /// Makes a dashboard one that a file on the server's disk provides; from 12 on its resource says so, too.
     pub fn provision_dashboard(&self, org: i64, uid: &str) {
-        self.in_org(org, |org| org.dashboards.get_mut(uid).expect("the dashboard is there").provisioned = true);
+        let resources = self.profile().has_resources();
+        self.in_org(org, |org| {
+            let dashboard = org.dashboards.get_mut(uid).expect("the dashboard is there");
+            dashboard.provisioned = true;
+            if resources {
+                manager::put(&mut dashboard.made, "classic-file-provisioning", "default");
+            }
+        });
     }
 
-    /// Makes a dashboard one that a repository keeps (12 and later).
-    pub fn manage_dashboard(&self, org: i64, uid: &str) {
-        self.in_org(org, |org| by_repository(&mut org.dashboards.get_mut(uid).expect("the dashboard is there").made));
+    /// Makes a dashboard one that somebody manages (12 and later): a kind that Grafana knows, and whose.
+    pub fn manage_dashboard(&self, org: i64, uid: &str, kind: &str, id: &str) {
+        self.in_org(org, |org| {
+            manager::put(&mut org.dashboards.get_mut(uid).expect("the dashboard is there").made, kind, id);
+        });
     }
 
-    /// Makes a folder one that a repository keeps (12 and later).
-    pub fn manage_folder(&self, org: i64, uid: &str) {
-        self.in_org(org, |org| by_repository(&mut org.folders.get_mut(uid).expect("the folder is there").made));
+    /// Makes a folder one that somebody manages (12 and later).
+    pub fn manage_folder(&self, org: i64, uid: &str, kind: &str, id: &str) {
+        self.in_org(org, |org| {
+            manager::put(&mut org.folders.get_mut(uid).expect("the folder is there").made, kind, id);
+        });
     }
 
     /// Makes a data source one that a file on the server's disk provides.
@@ -155,9 +166,4 @@ impl Grafana {
         assert_eq!(status, 200, "{token}");
         token["key"].as_str().expect("a new token has a key").to_owned()
     }
-}
-
-fn by_repository(made: &mut Made) {
-    made.annotations.insert("grafana.app/managedBy".to_owned(), json!("repo"));
-    made.annotations.insert("grafana.app/managerId".to_owned(), json!("repository"));
 }

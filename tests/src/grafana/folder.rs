@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::Profile;
 use super::answer::Answer;
 use super::field::{flag, text};
+use super::manager;
 use super::permission;
 use super::route::Call;
 use super::state::{Folder, Role, folder_url};
@@ -109,8 +110,8 @@ fn bare(profile: Profile, org_id: i64, folder: &Folder) -> Value {
     if !folder.description.is_empty() {
         body["description"] = json!(folder.description);
     }
-    if let Some(manager) = made.annotations.get("grafana.app/managedBy") {
-        body["managedBy"] = manager.clone();
+    if let Some(kind) = manager::kind(made) {
+        body["managedBy"] = json!(kind);
     }
     body
 }
@@ -227,8 +228,8 @@ fn too_deep(profile: Profile) -> Answer {
 fn update(call: &mut Call<'_>, uid: &str) -> Answer {
     let profile = call.profile;
     let Some(mut folder) = call.org().folders.get(uid).cloned() else { return missing() };
-    if folder.made.is_managed() {
-        return Answer::message(403, "the folder is managed by a repository");
+    if let Some(refusal) = kept(&folder) {
+        return refusal;
     }
     let body = call.body.clone();
     let overwrite = flag(&body, "overwrite");
@@ -257,6 +258,12 @@ fn update(call: &mut Call<'_>, uid: &str) -> Answer {
     Answer::json(200, shown)
 }
 
+/// The old API reads the resource, changes it and writes it with its annotations
+/// (`pkg/services/folder/folderimpl/folder_unifiedstorage.go`, `Update`, also for a move): only what a repository keeps is refused.
+fn kept(folder: &Folder) -> Option<Answer> {
+    manager::refuses(&folder.made, &folder.made.annotations).map(|why| Answer::message(403, why))
+}
+
 /// Stores a changed folder as its next version.
 pub(super) fn changed(call: &mut Call<'_>, mut folder: Folder) -> Folder {
     let actor = call.actor.clone();
@@ -273,6 +280,9 @@ fn relocate(call: &mut Call<'_>, uid: &str) -> Answer {
         return Answer::message(404, "To use this service, you need to activate nested folder feature.");
     }
     let Some(mut folder) = call.org().folders.get(uid).cloned() else { return missing() };
+    if let Some(refusal) = kept(&folder) {
+        return refusal;
+    }
     let parent = Some(text(&call.body, "parentUid").to_owned()).filter(|uid| !uid.is_empty());
     if let Some(parent) = &parent {
         if !call.org().folders.contains_key(parent) {

@@ -36,6 +36,7 @@ mod folder;
 mod library;
 mod login;
 mod managed_fields;
+mod manager;
 mod model;
 mod mute_timing;
 mod notification;

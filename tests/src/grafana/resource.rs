@@ -11,6 +11,7 @@ use super::discovery;
 use super::field::{object, seconds, text};
 use super::folder;
 use super::managed_fields::managed_fields;
+use super::manager;
 use super::model::{from_v2, migrated, to_v2, whole_v2};
 use super::permission;
 use super::playlist_resource;
@@ -20,7 +21,7 @@ use super::state::{Dashboard, Made};
 const FOLDER: &str = "grafana.app/folder";
 
 /// One of the two resources that the stand-in has.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Resource {
     group: &'static str,
     plural: &'static str,
@@ -277,6 +278,9 @@ fn create(call: &mut Call<'_>, view: &View) -> Answer {
     if find(call, view, &wish.name).is_some() {
         return failure(view, &wish.name, 409, "AlreadyExists", "already exists");
     }
+    if let Some((code, why)) = manager::refuses_new(&wish.annotations, granted(call)) {
+        return status(code, if code == 403 { "Forbidden" } else { "InternalError" }, why, &json!({}));
+    }
     if dry(call) && view.resource == FOLDERS {
         // 12.4 looks for the folder that it has not made.
         return Answer::json(
@@ -298,8 +302,22 @@ fn create(call: &mut Call<'_>, view: &View) -> Answer {
     })
 }
 
+/// Whether the sender of a new object is to get the default permissions on it.
+fn granted(call: &Call<'_>) -> bool {
+    text(&call.body["metadata"]["annotations"], "grafana.app/grant-permissions") == "default"
+}
+
+/// Who made what is stored, and its annotations.
+fn made(call: &mut Call<'_>, view: &View, name: &str) -> Option<Made> {
+    let org = call.org();
+    match view.resource {
+        FOLDERS => org.folders.get(name).map(|folder| folder.made.clone()),
+        _ => org.dashboards.get(name).map(|dashboard| dashboard.made.clone()),
+    }
+}
+
 fn insert(call: &mut Call<'_>, view: &View, wish: Wish) {
-    let granted = text(&call.body["metadata"]["annotations"], "grafana.app/grant-permissions") == "default";
+    let granted = granted(call);
     let fields = managed_fields(call, view.resource.group, view.version);
     if view.resource == FOLDERS {
         let title = text(&call.body["spec"], "title").to_owned();
@@ -341,13 +359,8 @@ fn update(call: &mut Call<'_>, view: &View, name: &str) -> Answer {
             Answer::json(201, find(call, view, name).expect("it was just stored"))
         });
     };
-    let annotations = &stored["metadata"]["annotations"];
-    let manager = &annotations["grafana.app/managedBy"];
-    let allows = annotations["grafana.app/managerAllowsEdits"] == json!("true");
-    let same = wish.annotations.get("grafana.app/managedBy") == Some(manager);
-    let free = manager.is_null() || (allows && same);
-    if !free {
-        return failure(view, name, 403, "Forbidden", "is managed and its manager does not allow this edit");
+    if let Some(why) = made(call, view, name).and_then(|made| manager::refuses(&made, &wish.annotations)) {
+        return status(403, "Forbidden", why, &json!({}));
     }
     let current = text(&stored["metadata"], "resourceVersion").to_owned();
     if !wish.resource_version.is_empty() && wish.resource_version != current {

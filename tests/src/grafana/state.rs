@@ -425,14 +425,6 @@ impl State {
     }
 }
 
-impl Made {
-    /// Whether something other than people and their API calls keeps it: a repository, a file.
-    pub(super) fn is_managed(&self) -> bool {
-        self.annotations.contains_key("grafana.app/managedBy")
-            && self.annotations.get("grafana.app/managerAllowsEdits") != Some(&json!("true"))
-    }
-}
-
 impl Org {
     /// Whether its notifications can be asked for; counts the question.
     pub(super) fn has_alertmanager(&mut self) -> bool {
