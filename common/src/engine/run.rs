@@ -56,21 +56,21 @@ type Kinds = [Box<dyn AnyKind>];
 /// Runs `plan`: reads, compares, reports; never writes.
 pub fn plan(kinds: &mut Kinds, set: &Set, rules: Rules, report: &Report) -> Ended {
     let plan = Plan::read(kinds, set, rules);
-    let mut entries = Vec::new();
-    for planned in plan.kinds.iter().flatten() {
-        let entry = match &planned.verdict {
-            Err(failure) => Entry::new(&planned.id, Outcome::Failed, None).error(&failure.message),
-            Ok(change) => Entry::new(&planned.id, outcome_of(change), Some(change)),
-        };
-        report.planned(entry.clone());
-        entries.push(entry);
-    }
+    let changes = if plan.todo().next().is_some() { Reason::Changes } else { Reason::Ok };
+    let ended = plan.refused(rules).unwrap_or((changes, None));
+    // What is shown takes the place of what was planned: of thousands both would be as much again.
+    let planned = plan.kinds.into_iter().flatten();
+    let entries: Vec<_> = planned
+        .map(|planned| {
+            report.planned(match &planned.verdict {
+                Err(failure) => Entry::new(&planned.id, Outcome::Failed, None).error(&failure.message),
+                Ok(change) => Entry::new(&planned.id, outcome_of(change), Some(change)),
+            })
+        })
+        .collect();
     // Nobody may be reading; what is found still decides the exit code.
     let _ = show::show(&entries, &plan.unread);
-    if let Some(ended) = plan.refused(rules) {
-        return ended;
-    }
-    if plan.todo().next().is_some() { (Reason::Changes, None) } else { (Reason::Ok, None) }
+    ended
 }
 
 /// Runs `apply`.

@@ -29,7 +29,7 @@ pub const PASSWORD_TRIES: u32 = 3;
 pub const TOKEN_TRIES: u32 = 6;
 const DENIED_PAUSE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const CLOSED_CAP: Duration = Duration::from_millis(80);
+const CLOSED_CAP: Duration = Duration::from_millis(60);
 const NOT_READY_CAP: Duration = Duration::from_millis(200);
 const REPEAT_REASON: Duration = Duration::from_secs(5);
 

@@ -181,7 +181,7 @@ pub struct Report {
 #[derive(Debug, Default)]
 struct State {
     command: String,
-    entries: BTreeMap<ObjectId, Entry>,
+    entries: BTreeMap<ObjectId, Arc<Entry>>,
     ready: Option<Instant>,
     waiting: bool,
 }
@@ -230,19 +230,21 @@ impl Report {
     }
 
     /// Notes an object of a plan: its record goes to the push, while the plan itself is printed as a whole.
-    pub fn planned(&self, entry: Entry) {
+    pub fn planned(&self, entry: Entry) -> Arc<Entry> {
         entry.record(Stage::Planned, output::keep);
-        self.note(entry);
+        self.note(entry)
     }
 
     /// Notes an object silently.
-    pub fn note(&self, entry: Entry) {
-        self.state().entries.insert(entry.id.clone(), entry);
+    pub fn note(&self, entry: Entry) -> Arc<Entry> {
+        let entry = Arc::new(entry);
+        self.state().entries.insert(entry.id.clone(), entry.clone());
+        entry
     }
 
     /// The entries so far, in order of their ids.
     #[must_use]
-    pub fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> Vec<Arc<Entry>> {
         self.state().entries.values().cloned().collect()
     }
 

@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Result, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -15,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Writes the result: a regular file is replaced as a whole, by a temporary one and a rename; what exists and is none (a pipe, a device,
 /// `/dev/stdout`) is written to.
-pub fn write(path: &Path, figures: &Figures, entries: &[Entry]) -> Result<()> {
+pub fn write(path: &Path, figures: &Figures, entries: &[Arc<Entry>]) -> Result<()> {
     let text = format!("{}\n", Value::Object(result(figures, entries)));
     // `/dev/stdout` may lead to a regular file, which is the shell's and holds what others wrote.
     if path.starts_with("/dev") || path.starts_with("/proc") {
@@ -29,7 +30,7 @@ pub fn write(path: &Path, figures: &Figures, entries: &[Entry]) -> Result<()> {
     }
 }
 
-fn result(figures: &Figures, entries: &[Entry]) -> Map<String, Value> {
+fn result(figures: &Figures, entries: &[Arc<Entry>]) -> Map<String, Value> {
     let mut result = Map::new();
     if let Some(origin) = super::origin() {
         let own = [("app", origin.app), ("version", origin.version), ("run_id", &origin.run_id)];

@@ -1,11 +1,13 @@
 //! How a plan is printed: for people, or a record an object.
 
+use std::sync::Arc;
+
 use crate::engine::change::{Difference, Failure};
 use crate::output;
 use crate::output::report::{Entry, Outcome, Stage};
 
 /// Prints the plan on stdout; `unread` are the kinds that are missing in it, and why.
-pub(super) fn show(entries: &[Entry], unread: &[Failure]) -> std::io::Result<()> {
+pub(super) fn show(entries: &[Arc<Entry>], unread: &[Failure]) -> std::io::Result<()> {
     if output::format() != output::Format::Text {
         let lines: String =
             entries.iter().map(|entry| entry.record(Stage::Planned, output::stdout_line) + "\n").collect();

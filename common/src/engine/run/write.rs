@@ -339,13 +339,14 @@ impl<'r> Run<'r> {
         let mut failed: Vec<(Reason, String)> = Vec::new();
         let mut skipped = 0;
         let mut first_skipped = None;
-        for planned in self.plans.iter().flatten() {
+        let Self { plans, mut states, rules, report, .. } = self;
+        for planned in plans.into_iter().flatten() {
             let fail = |failure: &Failure| (Reason::from(failure.class), format!("{}: {failure}", planned.id));
-            let entry = match self.states.get(&planned.id) {
+            let entry = match states.remove(&planned.id) {
                 None => match &planned.verdict {
                     Ok(change) => {
                         // Somebody else's change, made while this run worked.
-                        if change.drifted() && self.rules.on_drift == OnDrift::Fail {
+                        if change.drifted() && rules.on_drift == OnDrift::Fail {
                             failed.push((Reason::Drift, format!("{}: {}", planned.id, drift_text(change))));
                         }
                         Entry::new(&planned.id, outcome_of(change), Some(change))
@@ -356,7 +357,7 @@ impl<'r> Run<'r> {
                     }
                 },
                 Some(State { change, took, stage, .. }) => {
-                    let entry = |outcome| Entry { took: *took, ..Entry::new(&planned.id, outcome, Some(change)) };
+                    let entry = |outcome| Entry { took, ..Entry::new(&planned.id, outcome, Some(&change)) };
                     match stage {
                         Stage::Settled => entry(match (change.action, change.drifted()) {
                             (Action::Create, _) => Outcome::Created,
@@ -369,9 +370,9 @@ impl<'r> Run<'r> {
                             entry(Outcome::Skipped).error(why)
                         }
                         Stage::Failed(failure) | Stage::Sent(Err(failure)) => {
-                            let (reason, text) = fail(failure);
+                            let (reason, text) = fail(&failure);
                             // Drift that was known beforehand would have ended the run.
-                            let is_drift = self.rules.on_drift == OnDrift::Fail && change.drifted();
+                            let is_drift = rules.on_drift == OnDrift::Fail && change.drifted();
                             failed.push((if is_drift { Reason::Drift } else { reason }, text));
                             entry(Outcome::Failed).error(&failure.message)
                         }
@@ -383,7 +384,7 @@ impl<'r> Run<'r> {
                     }
                 }
             };
-            self.report.add(entry);
+            report.add(entry);
         }
         let skips = if skipped > 0 { format!("; {skipped} skipped that need what failed") } else { String::new() };
         match (Reason::gravest(failed), first_skipped) {
