@@ -225,6 +225,10 @@ fn the_names_of_others_stay() {
                 open["metadata"]["annotations"][format!("grafana.app/{name}")] = json!(value);
             }
             target.write("PUT", &format!("{DASHBOARDS}/open"), &open);
+            target
+                .apply(&target.sandbox().config(&[("dashboards/file.json", json!({"uid": "file", "title": "File"}))]));
+            server.provision_dashboard(1, "file");
+            sandbox.write("dashboards/file.json", json!({"uid": "file", "title": "File"}).to_string());
             server.manage_folder(1, "b", "kubectl", "somebody");
             server.manage_dashboard(1, "classic", "terraform", "somebody");
             sandbox.write("dashboards/open.json", json!({"uid": "open", "title": "Open"}).to_string());
@@ -237,9 +241,12 @@ fn the_names_of_others_stay() {
 
             sandbox.write("dashboards/A/B/_folder.json", json!({"uid": "b", "title": "Other"}).to_string());
             sandbox.write("dashboards/A/classic.json", json!({"uid": "classic", "title": "Other"}).to_string());
+            sandbox.write("dashboards/file.json", json!({"uid": "file", "title": "Other"}).to_string());
             server.reset_log();
             let run = sandbox.run(&[]);
-            target.refused(&run, &["managed by kubectl (somebody)", "managed by terraform (somebody)"]);
+            let reasons =
+                ["managed by kubectl (somebody)", "managed by terraform (somebody)", "provisioned from a file"];
+            target.refused(&run, &reasons);
         }
     });
 }
@@ -311,6 +318,43 @@ fn older_servers_get_a_warning() {
         let said = run.stderr.matches("GRAFANA_MANAGED=true needs Grafana 12").count();
         assert_eq!(said, usize::from(target.version().0 < 12), "{}\n{run}", target.name);
         target.settled(&sandbox);
+    });
+}
+
+/// Another organization has its resources in a place of its own.
+#[test]
+fn each_organization_names_its_own() {
+    each(|target| {
+        let classic = json!({"uid": "classic", "title": "Classic", "panels": []});
+        let sandbox = target.sandbox().env("GRAFANA_MANAGED", "true");
+        let sandbox = sandbox.config(&[("orgs/Second/dashboards/A/classic.json", classic)]);
+        target.apply(&sandbox);
+        let path = DASHBOARDS.replace("/default/", "/org-2/");
+        let (_, whole) = target.server().request(2, "GET", &format!("{path}/classic"), &Value::Null);
+        let annotations = &whole["metadata"]["annotations"];
+        assert_eq!(annotations["grafana.app/managerId"], "grafana-init", "{} {whole}", target.name);
+        let folder = annotations["grafana.app/folder"].as_str().expect("it lies in a folder");
+        let path = FOLDERS.replace("/default/", "/org-2/");
+        let (_, whole) = target.server().request(2, "GET", &format!("{path}/{folder}"), &Value::Null);
+        let annotations = &whole["metadata"]["annotations"];
+        assert_eq!(annotations["grafana.app/managerId"], "grafana-init", "{} {whole}", target.name);
+        target.settled(&sandbox);
+    });
+}
+
+/// Two runs at once make and name everything once.
+#[test]
+fn twins_name_everything_once() {
+    each(|target| {
+        let (one, other) = (managed(target), managed(target));
+        let runs = [one.spawn(&[]), other.spawn(&[])].map(kit::sandbox::Running::wait);
+        for run in &runs {
+            run.expect_code(0);
+        }
+        let all = target.read("/api/search?limit=5000");
+        assert_eq!(all.as_array().map(Vec::len), Some(6), "{} {all}", target.name);
+        all_are(target, OURS);
+        target.settled(&one);
     });
 }
 
