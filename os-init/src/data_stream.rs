@@ -12,6 +12,7 @@ use crate::cluster::{Cluster, chunks, part};
 use crate::document::{Ask, list, only, remove, strings, text};
 use crate::overlap::overlap;
 use crate::step::Limits;
+use crate::template::declared_for;
 
 /// What the server answers about a stream; none of it can be declared.
 const MADE: [&str; 6] = ["name", "timestamp_field", "indices", "generation", "status", "template"];
@@ -51,13 +52,9 @@ pub(crate) fn check(object: &Object, body: &Value, _: &Set) -> Vec<Problem> {
 
 /// The declared templates that would make this stream.
 fn templates(object: &Object, set: &Set) -> Vec<ObjectId> {
-    let matches = |template: &&Rc<Object>| {
-        template.value().is_ok_and(|body| {
-            body.get("data_stream").is_some()
-                && strings(&body["index_patterns"]).iter().any(|pattern| overlap(pattern, &object.id.name))
-        })
-    };
-    set.of("index_templates").iter().filter(matches).map(|template| template.id.clone()).collect()
+    let streams = |template: &&Rc<Object>| template.value().is_ok_and(|body| body.get("data_stream").is_some());
+    let declared = declared_for(set, std::slice::from_ref(&object.id.name));
+    declared.iter().filter(streams).map(|template| template.id.clone()).collect()
 }
 
 pub(crate) fn needs(object: &Object, _: &Value, set: &Set) -> Vec<ObjectId> {

@@ -25,7 +25,7 @@ use crate::document::{Ask, only, strings};
 use crate::normal::{Flat, alias, flatten, nest, setting_path, settings_differences};
 use crate::simulate::{self, failing, nobodys, simulate, would_refuse};
 use crate::step::{Limits, post, put};
-use crate::{mapping, overlap, template};
+use crate::{mapping, template};
 
 /// Settings that an index keeps for good or until it is closed: those that people set. Of any other the server's refusal tells ([`send`]).
 const FOR_GOOD: [&str; 18] = [
@@ -277,13 +277,8 @@ pub(crate) fn needs(object: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
         needs.extend(declared(set, kind, name));
     }
     // Only a new index gets what a template says, so the templates that match come first.
-    for template in set.of("index_templates") {
-        let Ok(value) = template.value() else { continue };
-        let name = object.id.name.trim_start_matches('<');
-        if strings(&value["index_patterns"]).iter().any(|pattern| overlap::overlap(pattern, name)) {
-            needs.push(template.id.clone());
-        }
-    }
+    let name = object.id.name.trim_start_matches('<').to_owned();
+    needs.extend(template::declared_for(set, &[name]).iter().map(|template| template.id.clone()));
     needs
 }
 

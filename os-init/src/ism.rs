@@ -1,8 +1,6 @@
 //! ISM policies. GET shows a good deal more than PUT was given, and more with each version; an update needs the sequence number of what
 //! it replaces; and an update that changes nothing would still move the policy's time past that of existing indices, so there is none.
 
-use std::collections::BTreeSet;
-
 use common::engine::change::Failure;
 use common::engine::document::{Have, Held, Making, Pending, Request, bodies, drop_where};
 use common::files::{Object, Problem, Set};
@@ -13,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cluster::{Cluster, part};
 use crate::document::{Ask, Fields, list, number, object_of, only, remove, strings, text, wanted};
 use crate::normal::{drop_defaults, drop_nulls, each, is_empty, lower, unquote, unquote_flag};
-use crate::overlap::{Claim, collisions, overlap};
+use crate::overlap::{Claim, collisions};
 use crate::step::{Limits, put};
 
 pub(crate) fn read(cluster: &Cluster, ask: Ask<'_>) -> Result<Held, Failure> {
@@ -257,18 +255,8 @@ fn check_rollover(object: &Object, policy: &Value, set: &Set) -> Vec<Problem> {
         return Vec::new();
     }
     let patterns: Vec<String> = rules(policy).into_iter().flat_map(|(_, patterns)| patterns).collect();
-    // Of each pattern the templates, told apart by a step that no pattern has.
-    let by_pattern = set.index(None, ("index_templates", "pattern"), |template| {
-        let names = template.value().map(|body| strings(&body["index_patterns"])).unwrap_or_default();
-        let id = &template.id;
-        names.iter().map(|name| (format!("{name}/{}", id.name), id.clone())).collect::<Vec<_>>()
-    });
-    let meets = |key: &String| {
-        patterns.iter().any(|pattern| key.split_once('/').is_some_and(|(name, _)| overlap(name, pattern)))
-    };
-    let met: BTreeSet<&str> = by_pattern.iter().filter(|(key, _)| meets(key)).map(|(_, id)| id.name.as_str()).collect();
     let mut problems = Vec::new();
-    for template in met.into_iter().filter_map(|name| set.get("index_templates", name)) {
+    for template in crate::template::declared_for(set, &patterns) {
         let Ok(body) = template.value() else { continue };
         let has = |body: &Value| {
             let settings = crate::normal::flatten(&body["template"]["settings"], "index.");

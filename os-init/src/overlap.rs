@@ -29,34 +29,37 @@ pub(crate) fn collisions(held: Vec<Claim>, writes: &[Claim]) -> Vec<(String, Str
     found
 }
 
-/// Claims by what their patterns begin with: only two of which one begins like the other can meet.
+/// Claims by priority and pattern.
 #[derive(Default)]
 struct Claims {
     all: BTreeMap<String, Claim>,
-    /// Name and pattern, by the priority and what stands before the first `*`.
-    beginnings: BTreeMap<(i64, String), BTreeSet<(String, String)>>,
+    /// Of each priority the patterns, and who has them.
+    patterns: BTreeMap<i64, BTreeMap<String, BTreeSet<String>>>,
 }
 
 impl Claims {
     /// Takes the place of what had the name.
     fn put(&mut self, claim: Claim) {
-        if let Some(before) = self.all.get(&claim.name) {
-            for (place, entry) in places(before) {
-                if let Some(entries) = self.beginnings.get_mut(&place) {
-                    entries.remove(&entry);
-                }
+        for (priority, pattern) in self.all.get(&claim.name).into_iter().flat_map(patterns) {
+            if let Some(holders) = self.patterns.get_mut(&priority).and_then(|patterns| patterns.get_mut(pattern)) {
+                holders.remove(&claim.name);
             }
         }
-        for (place, entry) in places(&claim) {
-            self.beginnings.entry(place).or_default().insert(entry);
+        for (priority, pattern) in patterns(&claim) {
+            let patterns = self.patterns.entry(priority).or_default();
+            patterns.entry(pattern.to_owned()).or_default().insert(claim.name.clone());
         }
         self.all.insert(claim.name.clone(), claim);
     }
 
     fn against(&self, write: &Claim, later: &BTreeMap<&str, &Claim>) -> Option<String> {
-        let ((priority, _), (_, mine), (name, theirs)) = places(write)
-            .find_map(|(place, entry)| self.meeting(&place, &entry).map(|other| (place, entry, other.clone())))?;
-        let advice = if later.get(name.as_str()).is_some_and(|later| later.rules != self.all[&name].rules) {
+        let meets = |(priority, mine)| {
+            let met = near(self.patterns.get(&priority)?, mine).filter(|(theirs, _)| overlap(mine, theirs));
+            let other = met.flat_map(|(theirs, names)| names.iter().map(move |name| (theirs, name)));
+            other.filter(|(_, name)| **name != write.name).map(|(theirs, name)| (priority, mine, theirs, name)).next()
+        };
+        let (priority, mine, theirs, name) = patterns(write).find_map(meets)?;
+        let advice = if later.get(name.as_str()).is_some_and(|later| later.rules != self.all[name].rules) {
             format!(
                 "{name} is to change too, but only afterwards: give one of them a priority that is free, and the other one's in a second run"
             )
@@ -65,30 +68,25 @@ impl Claims {
         };
         Some(format!("its pattern {mine} overlaps {theirs} of {name} with the same priority {priority}: {advice}"))
     }
-
-    /// Somebody else's pattern of the priority that some name matches as well.
-    fn meeting(
-        &self,
-        (priority, beginning): &(i64, String),
-        (name, pattern): &(String, String),
-    ) -> Option<&(String, String)> {
-        let shorter =
-            (0..beginning.len()).filter_map(|end| beginning.get(..end)).map(|start| (*priority, start.to_owned()));
-        let longer = self.beginnings.range((*priority, beginning.clone())..);
-        let longer = longer.take_while(|((other, start), _)| other == priority && start.starts_with(beginning));
-        let near = shorter.filter_map(|place| self.beginnings.get(&place)).chain(longer.map(|(_, entries)| entries));
-        near.flatten().find(|(other, theirs)| other != name && overlap(pattern, theirs))
-    }
 }
 
-/// The patterns of a claim and where each belongs. Lists with exclusions are for the server to judge.
-fn places(claim: &Claim) -> impl Iterator<Item = ((i64, String), (String, String))> {
+/// The patterns of a claim, each with its priority. Lists with exclusions are for the server to judge.
+fn patterns(claim: &Claim) -> impl Iterator<Item = (i64, &str)> {
     let judged = claim.rules.iter().filter(|(_, patterns)| !excludes(patterns));
-    judged.flat_map(|(priority, patterns)| {
-        let place =
-            |pattern: &String| ((*priority, beginning(pattern).to_owned()), (claim.name.clone(), pattern.clone()));
-        patterns.iter().map(place)
-    })
+    judged.flat_map(|(priority, patterns)| patterns.iter().map(|pattern| (*priority, pattern.as_str())))
+}
+
+/// Of sorted patterns those that can meet one: that begin like it, or whose `*` comes before they differ.
+pub(crate) fn near<'s, V>(
+    sorted: &'s BTreeMap<String, V>,
+    pattern: &str,
+) -> impl Iterator<Item = (&'s String, &'s V)> + use<'s, V> {
+    let beginning = beginning(pattern);
+    let shorter = (0..beginning.len()).filter_map(|end| beginning.get(..end)).map(|start| format!("{start}*"));
+    let starts: Vec<String> = shorter.chain([beginning.to_owned()]).collect();
+    starts
+        .into_iter()
+        .flat_map(move |start| sorted.range(start.clone()..).take_while(move |(known, _)| known.starts_with(&start)))
 }
 
 fn excludes(patterns: &[String]) -> bool {

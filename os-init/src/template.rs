@@ -1,6 +1,7 @@
 //! Component templates and index templates: their normal form, what they refer to, and what the server says of them without a write.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use common::engine::change::{Failure, ObjectId};
 use common::engine::document::{Have, Held, Making, Pending, Request, bodies};
@@ -11,7 +12,7 @@ use crate::cluster::{Cluster, declared, part};
 use crate::compose::compose;
 use crate::document::{Ask, list, object_of, only, sieve, strings, text, wanted};
 use crate::normal::{is_empty, template_body};
-use crate::overlap::{Claim, collisions, overlap};
+use crate::overlap::{Claim, collisions, near, overlap};
 use crate::simulate::{self, failing, nobodys, would_refuse};
 use crate::step::{Limits, put_file};
 
@@ -184,6 +185,20 @@ fn parts(cluster: &Cluster, set: &Set, body: &Value) -> Result<Vec<Value>, Failu
     Ok(parts)
 }
 
+/// The declared index templates with a pattern that shares a name with one of these.
+pub(crate) fn declared_for(set: &Set, names: &[String]) -> Vec<Rc<Object>> {
+    // Each pattern with its template, told apart by a step that no pattern has.
+    let by_pattern = set.index(None, ("index_templates", "pattern"), |template| {
+        let patterns = template.value().map(|body| strings(&body["index_patterns"])).unwrap_or_default();
+        let id = &template.id;
+        patterns.iter().map(|pattern| (format!("{pattern}/{}", id.name), id.clone())).collect::<Vec<_>>()
+    });
+    let meets = |key: &str, name: &str| key.split_once('/').is_some_and(|(pattern, _)| overlap(pattern, name));
+    let of = |name| near(&by_pattern, name).filter(move |(key, _)| meets(key, name)).map(|(_, id)| id.name.as_str());
+    let found: BTreeSet<&str> = names.iter().flat_map(|name| of(name.as_str())).collect();
+    found.into_iter().filter_map(|name| set.get("index_templates", name).cloned()).collect()
+}
+
 /// What a new index of this name gets, part by part: of the templates that match, declared or on the server, the one of highest priority.
 pub(crate) fn beneath(cluster: &Cluster, set: &Set, index: &str) -> Result<Vec<Value>, Failure> {
     let mut best: Option<(i64, Value)> = None;
@@ -201,7 +216,7 @@ pub(crate) fn beneath(cluster: &Cluster, set: &Set, index: &str) -> Result<Vec<V
             consider(template["index_template"].clone());
         }
     }
-    for object in set.of("index_templates") {
+    for object in declared_for(set, &[index.to_owned()]) {
         let mut body = object.value()?;
         normal_index_template(&mut body);
         consider(body);
