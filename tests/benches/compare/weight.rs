@@ -20,7 +20,7 @@ const PROGRAMS: [&str; 3] = ["os-init", "k-init", "grafana-init"];
 pub(crate) fn measure(table: &mut Table, scale: Scale) {
     for program in PROGRAMS {
         let bytes = std::fs::metadata(program_path(program)).expect("it is built").len();
-        let row = table.fact("size of the program, which is its whole image", program, format!("{bytes} bytes"));
+        let row = table.fact("size of the program", program, format!("{bytes} bytes"));
         row.bound("≤ 2.75 MB", bytes <= 2_750_000);
     }
     first_packet(table, scale.pick(100, 5));
