@@ -1,5 +1,5 @@
-//! Dashboards: one read each on a few threads, compared whole, one write each at most, and a second that puts our name on a new one. Bodies are read from their files again
-//! for each use; thousands of them take little memory.
+//! Dashboards: one read each on a few threads, compared whole, one write each at most, and a second that puts our name on a new one.
+//! Bodies are read from their files again for each use; thousands of them take little memory.
 //!
 //! The forms of a file are in `form`, its inputs in `inputs`; the server's side is in `read`, `write`, `preflight` and `export`.
 
@@ -32,9 +32,11 @@ mod write;
 /// The declared dashboard of a uid.
 pub(crate) fn declared(set: &Set, org: Option<&str>, uid: &str) -> Option<ObjectId> {
     let entry = |object: &Object| {
+        if is_folder_file(object) {
+            return None;
+        }
         let own = object.value().ok().and_then(|body| form::read(body).ok()).and_then(|model| model.uid);
-        (!is_folder_file(object))
-            .then(|| (own.unwrap_or_else(|| uid::of_path(&object.parts, false)), object.id.clone()))
+        Some((own.unwrap_or_else(|| uid::of_path(&object.parts, false)), object.id.clone()))
     };
     set.index(org, ("dashboards", "uid"), entry).get(uid).cloned()
 }

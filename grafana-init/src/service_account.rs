@@ -167,9 +167,8 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
         let body = object.value().unwrap_or_default();
         body["tokens"].as_array().into_iter().flatten().map(|token| token_of(token).1.to_owned()).collect()
     };
-    // Its own organization's files are told apart by `unique`.
     let tokens = fields.get("tokens").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    // Objects are sorted by their organizations.
+    // Its own organization's files are told apart by `unique`; objects are sorted by their organizations.
     let before = set.all().iter().take_while(|other| other.id.org < object.id.org && !tokens.is_empty());
     let others: Vec<String> =
         before.filter(|other| other.id.kind == "service_accounts").flat_map(|other| files(other)).collect();

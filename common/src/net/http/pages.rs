@@ -27,9 +27,6 @@ impl Pages {
 
     /// Whether another page comes after this answer with so many rows. A list without an end is an error.
     pub fn another(&mut self, path: &str, body: &str, rows: usize) -> Result<bool, Failure> {
-        let mut hasher = DefaultHasher::new();
-        body.hash(&mut hasher);
-        let digest = Some(hasher.finish());
         self.read += 1;
         self.bytes += body.len();
         if self.bytes > BYTES {
@@ -39,6 +36,9 @@ impl Pages {
         if rows < self.size {
             return Ok(false);
         }
+        let mut hasher = DefaultHasher::new();
+        body.hash(&mut hasher);
+        let digest = Some(hasher.finish());
         if self.read == MOST || self.last == digest {
             return Err(Failure::fatal(format!(
                 "GET {path}: the list has no end, page after page is full: does a proxy leave out the query?"
