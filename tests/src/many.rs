@@ -24,7 +24,7 @@ impl Many {
     /// The program with so many objects of the kind, and what they refer to.
     pub fn sandbox(&self, count: usize) -> Sandbox {
         // Connectors are checked only where there is somebody to give them to.
-        let sandbox = Sandbox::new(self.program).env("KAFKA_CONNECT_URL", format!("http://{NOBODY}"));
+        let sandbox = Sandbox::of_many_files(self.program).env("KAFKA_CONNECT_URL", format!("http://{NOBODY}"));
         for (path, body) in self.files(count) {
             // Seeds are lines, everything else is one value.
             match body {

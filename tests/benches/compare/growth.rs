@@ -20,6 +20,8 @@ const DOUBLING: f64 = 2.3;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The same for `plan`, whose time is mostly the server's.
 const PLAN_PATIENCE: Duration = Duration::from_secs(10);
+/// What is over sooner is run twice and the quicker counts, since other work on the machine costs a little processor time too.
+const TWICE: Duration = Duration::from_secs(3);
 
 pub(crate) fn measure(table: &mut Table, scale: Scale) {
     let sizes: &[usize] = scale.pick(&[10, 100, 1000, 5000, 20_000], &[10, 40]);
@@ -160,7 +162,11 @@ impl Growing {
             return;
         }
         let Curve { command, kind, points, .. } = &mut self.curve;
-        let run = sandbox.run(&[*command]);
+        let mut run = sandbox.run(&[*command]);
+        if run.elapsed < TWICE {
+            let other = sandbox.run(&[*command]);
+            run = if other.cpu < run.cpu { other } else { run };
+        }
         if matches!(run.code(), Some(0 | 2)) {
             return points.push(point(size, &run));
         }

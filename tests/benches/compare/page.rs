@@ -122,8 +122,8 @@ fn page(table: &Table) -> String {
         let _ = write!(text, "## {title}\n\n{}\n", Table::markdown(rows));
     }
     text += &misses(table);
-    text += "## Growth by kind\n\nProcessor time and peak memory of one run. `plan` asks servers that hold nothing, so every object is new; \
-             first and second runs are against servers that keep what they are given.\n\n\
+    text += "## Growth by kind\n\nProcessor time and peak memory of a process; of two, the quicker, where it takes less than three seconds. The files lie in memory \
+             where there is room. `plan` asks servers that hold nothing, so every object is new; first and second runs are against servers that keep what they are given.\n\n\
              ![Processor time and peak memory by number of objects](pictures/growth.svg)\n\n";
     text += &curves(&table.curves);
     text += "\n## Notes\n\n";
