@@ -49,6 +49,8 @@ pub(super) struct World {
     pub(super) writes: u64,
     pub(super) killed: bool,
     healed: bool,
+    /// One in so many requests of this life meets a fault: where they are rare, a life comes far.
+    rarely: u32,
     /// When a person or a twin touched a thing last, and when this run looked at it last.
     touched: BTreeMap<Name, Instant>,
     read: BTreeMap<Name, Instant>,
@@ -85,9 +87,11 @@ const FATES: [(Fate, &str); 8] = [
 ];
 
 impl World {
-    pub(super) fn new(tape: Tape) -> Self {
+    pub(super) fn new(mut tape: Tape) -> Self {
+        let rarely = [16, 8, 4][usize::try_from(tape.below(3)).expect("few")];
         let mut world = Self {
             tape,
+            rarely,
             things: BTreeMap::new(),
             shown: BTreeMap::new(),
             records: Vec::new(),
@@ -102,10 +106,11 @@ impl World {
             log: Vec::new(),
             faults: BTreeMap::new(),
         };
-        // Some things are there from before, and differ. An index is not: its shape is for good.
+        // Some things are there from before, as declared or not. An index is not: its shape is for good.
         for name in [TEMPLATE, REPOSITORY, POLICY, USER] {
             if world.tape.once_in(3) {
-                world.things.insert(name, Thing { value: 1, of: 0, seq: 1, works: true });
+                let value = if world.tape.once_in(2) { WANT } else { 1 };
+                world.things.insert(name, Thing { value, of: 0, seq: 1, works: true });
             }
         }
         world
@@ -140,7 +145,7 @@ impl World {
         let took = self.tape.below(8);
         pass(u64::from(took) * 30);
         self.somebody_else();
-        let fate = if self.tape.once_in(4) {
+        let fate = if self.tape.once_in(self.rarely) {
             // Kills are rarer than the rest: they end the run.
             let drawn = self.tape.below(u32::try_from(FATES.len() * 2).expect("few"));
             FATES.get(usize::try_from(drawn).expect("few")).map_or(Fate::Busy, |(fate, _)| *fate)
