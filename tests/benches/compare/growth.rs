@@ -64,9 +64,13 @@ fn languages(table: &mut Table, size: usize) {
     table.note(line);
 }
 
-/// Large bodies in a number that their size allows.
+/// Large bodies in a number that their size allows; what takes a file and a folder for each as well, below the limit of both.
 fn sizes_of<'s>(many: &Many, sizes: &'s [usize]) -> &'s [usize] {
-    let most = if many.name.ends_with("57 KB") { 1000 } else { usize::MAX };
+    let most = match many.name {
+        name if name.ends_with("57 KB") => 1000,
+        name if name.ends_with("in a folder of its own") => 5000,
+        _ => usize::MAX,
+    };
     let count = sizes.iter().take_while(|size| **size <= most).count();
     &sizes[..count]
 }
