@@ -2,8 +2,8 @@
 //! What a body means is its kind's business.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -122,7 +122,7 @@ pub type Key = (String, &'static str, String);
 pub struct Set {
     objects: Vec<Rc<Object>>,
     /// Folders found in trees, also those without a file: organization, kind and path.
-    pub folders: Vec<(Option<Arc<str>>, &'static str, Vec<String>)>,
+    pub folders: BTreeSet<(Option<Arc<str>>, &'static str, Vec<String>)>,
     /// Organizations that have a folder.
     pub orgs: Vec<Arc<str>>,
     /// What was found and left out, a sentence each.

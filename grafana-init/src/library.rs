@@ -109,10 +109,10 @@ fn needs(object: &Object, body: &Value, set: &Set) -> Vec<ObjectId> {
 /// The server refuses a folder that is not there, but only once others were written.
 fn preflight(scope: &Scope, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let declared = scope.memory.borrow().folder_uids();
     for (object, body, _) in bodies(todo) {
         let Some(uid) = folder_of(&body) else { continue };
-        let declared = scope.memory.borrow().folders.values().any(|known| known == uid);
-        if !declared && matches!(scope.get(&format!("/api/folders/{}", part(uid))), Ok(None)) {
+        if !declared.contains(uid) && matches!(scope.get(&format!("/api/folders/{}", part(uid))), Ok(None)) {
             let text = format!("the folder {uid} is neither the uid of a declared folder nor on the server");
             problems.push(object.problem("/folderUid", text));
         }

@@ -36,7 +36,8 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
     let client = scope.client();
     let mut wanted: Vec<(String, String)> = Vec::new();
     if want.is_empty() {
-        let list = scope.must("/api/playlists?limit=1000")?;
+        // The list has no pages: up to 10 it ends at the limit, which is 1,000 unless one is given.
+        let list = scope.must("/api/playlists?limit=100000")?;
         let uids = list.as_array().into_iter().flatten().filter_map(|row| row["uid"].as_str());
         wanted.extend(uids.map(|uid| (uid.to_owned(), uid.to_owned())));
     }

@@ -66,6 +66,13 @@ pub(crate) struct Memory {
     pub(crate) alerting: bool,
 }
 
+impl Memory {
+    /// The uids of declared folders.
+    pub(crate) fn folder_uids(&self) -> BTreeSet<String> {
+        self.folders.values().cloned().collect()
+    }
+}
+
 impl document::Server for Scope {
     type Rules = Rules;
 

@@ -1,6 +1,8 @@
 //! Playlists, correlations and public dashboards; folders of Git Sync and bare specs of `v2`. On every version of the stand-in, and with
 //! `GRAFANA_URL` on a live Grafana.
 
+use std::fs;
+
 use kit::grafana::{Options, Profile, Target};
 use kit::many::Many;
 use serde_json::{Value, json};
@@ -64,6 +66,21 @@ fn more_correlations_than_a_page_are_made_once() {
     }
     assert_eq!(target.apply(&sandbox).count("created"), 1101);
     target.settled(&sandbox);
+}
+
+/// Their list has no pages, and ends at a thousand unless more are asked for.
+#[test]
+fn an_export_has_more_playlists_than_a_list_shows_by_itself() {
+    let target = Target::standin(Profile::V10, Options::default());
+    let sandbox = target.sandbox();
+    for (path, body) in Many::of("playlists").files(1100) {
+        sandbox.write(&path, body.to_string());
+    }
+    target.apply(&sandbox);
+    let out = sandbox.path("export");
+    sandbox.run(&["export", &out.display().to_string()]).expect_code(0);
+    let files = fs::read_dir(out.join("playlists")).expect("playlists are exported");
+    assert_eq!(files.count(), 1100);
 }
 
 /// Git Sync keeps folders as resources under the very name that we use; a spec of `v2` may stand alone.

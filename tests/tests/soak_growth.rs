@@ -1,6 +1,7 @@
 //! What twice as many objects cost: `validate` of every kind, `plan` of those whose bodies or references meet. Processor time may grow 2.3
 //! times, memory stays below 48 MiB. Prints its table. The plain suite has a small sample of it, `common_growth`.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
@@ -89,6 +90,31 @@ fn validate_of_twice_as_many_takes_twice_as_long() {
     let all: Vec<Doubled> =
         ALL.iter().map(|many| Doubled::new(many.name, count(many), |count| many.sandbox(count), "validate")).collect();
     judge("validate", &all);
+}
+
+/// A list of the server is looked through once, not once for each object.
+#[test]
+fn plan_on_servers_that_hold_all_of_it_takes_twice_as_long_for_twice_as_many() {
+    let servers = RefCell::new(Vec::new());
+    let held = |profile: Profile, many: Many, count: usize| {
+        let server = Grafana::start(profile, Options::default());
+        let sandbox = many.sandbox(count).env("GRAFANA_URL", server.url()).env("APPLY_TIMEOUT", "9m");
+        let sandbox = sandbox.env("GRAFANA_USERNAME", "admin").env("GRAFANA_PASSWORD", "admin");
+        let sandbox = sandbox.deadline(Duration::from_mins(10));
+        sandbox.run(&[]).expect_code(0);
+        servers.borrow_mut().push(server);
+        sandbox
+    };
+    let kinds = [("alert_rules (groups of 10)", 100), ("contact_points", 400)];
+    let all: Vec<Doubled> = [Profile::V10, Profile::V12]
+        .into_iter()
+        .flat_map(|profile| kinds.map(|(name, count)| (profile, name, count)))
+        .map(|(profile, name, count)| {
+            let what = format!("{name} on {profile:?}");
+            Doubled::new(&what, count, |count| held(profile, Many::of(name), count), "plan")
+        })
+        .collect();
+    judge("plan on servers that hold all of it", &all);
 }
 
 #[test]

@@ -108,8 +108,6 @@ impl Loader<'_> {
             }
             twice
         });
-        self.set.folders.sort();
-        self.set.folders.dedup();
         self.set.notes =
             self.left_out.into_iter().map(|(reason, what)| format!("{reason}: {}", what.join(", "))).collect();
         super::locate(&mut self.problems);
@@ -385,7 +383,7 @@ impl Loader<'_> {
     pub(super) fn tree_folder(&mut self, kind: &str, org: Option<&Arc<str>>, parts: &[String]) {
         let spec = self.spec(kind);
         if spec.layout == Layout::Tree {
-            self.set.folders.push((org.cloned(), spec.name, parts.to_vec()));
+            self.set.folders.insert((org.cloned(), spec.name, parts.to_vec()));
         }
     }
 

@@ -62,14 +62,16 @@ fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
         held.extend(points.into_iter().map(|(name, rows)| (name.clone(), have(rows, &name))));
         return Ok(held);
     }
+    let by_uid: BTreeMap<&str, &Value> =
+        points.values().flatten().filter_map(|row| Some((row["uid"].as_str()?, row))).collect();
     for object in want {
         let body = object.value()?;
         let name = name_of(object, &body);
-        let ours = |uid: &Value| receivers(&body).iter().any(|one| one["uid"].is_string() && one["uid"] == *uid);
         let mut rows: Vec<Value> = points.get(&name).cloned().unwrap_or_default();
         // An integration of ours that somebody moved to another contact point.
-        let strays = points.iter().filter(|(other, _)| **other != name).flat_map(|(_, rows)| rows);
-        rows.extend(strays.filter(|row| ours(&row["uid"])).cloned());
+        let ours = receivers(&body);
+        let held_as_ours = ours.iter().filter_map(|one| by_uid.get(one["uid"].as_str()?));
+        rows.extend(held_as_ours.filter(|row| row["name"] != json!(name)).map(|row| (*row).clone()));
         if !rows.is_empty() {
             held.insert(object.id.name.clone(), have(rows, &name));
         }

@@ -10,7 +10,8 @@ use common::engine::change::{Change, Failure, ObjectId};
 use common::engine::diff::{Writing, diff};
 use common::engine::document::{Have, Held, Making, Pair, Pending, Request, Row, bodies, take_field};
 use common::files::{Key, Object, Problem, Set};
-use common::net::http::{Call, parallel};
+use common::net::http::{Call, LIST_LIMIT, parallel};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::alerting::{call, duration, exported, locked, milliseconds, provenance};
@@ -96,43 +97,73 @@ fn group_path(folder: &str, title: &str) -> String {
     format!("/api/v1/provisioning/folder/{}/rule-groups/{}", part(folder), part(title))
 }
 
+/// A rule in the list of all, without what it does: there may be ten thousands.
+#[derive(Deserialize)]
+struct Listed {
+    uid: Option<String>,
+    title: Option<String>,
+    #[serde(rename = "folderUID")]
+    folder: Option<String>,
+    #[serde(rename = "ruleGroup")]
+    group: Option<String>,
+    provenance: Option<String>,
+}
+
+fn all(scope: &Scope) -> Result<Vec<Listed>, Failure> {
+    let reply = scope.client().send(&Call::get(RULES).at_most(LIST_LIMIT))?;
+    Ok(reply.parsed::<Option<_>>()?.unwrap_or_default())
+}
+
 fn read(scope: &Scope, want: &[Rc<Object>]) -> Result<Held, Failure> {
     let mut held = Held::new();
-    let rules = scope.must(RULES)?;
-    let rules = rules.as_array().cloned().unwrap_or_default();
+    let rules = all(scope)?;
+    let mut groups: BTreeMap<(String, String), Vec<&Listed>> = BTreeMap::new();
+    for rule in &rules {
+        groups
+            .entry((rule.folder.clone().unwrap_or_default(), rule.group.clone().unwrap_or_default()))
+            .or_default()
+            .push(rule);
+    }
     let mut wanted = Vec::new();
     for object in want {
-        wanted.push((object.id.name.clone(), folder_of(scope, object)?, title_of(object, &object.value()?)));
+        wanted.push((object.id.name.clone(), (folder_of(scope, object)?, title_of(object, &object.value()?))));
     }
     if want.is_empty() {
-        for rule in &rules {
-            let text = |field: &str| rule[field].as_str().unwrap_or_default().to_owned();
-            let one =
-                (format!("{}{STEP}{}", text("folderUID"), text("ruleGroup")), text("folderUID"), text("ruleGroup"));
-            if !wanted.contains(&one) {
-                wanted.push(one);
-            }
-        }
+        wanted.extend(groups.keys().map(|group| (format!("{}{STEP}{}", group.0, group.1), group.clone())));
     }
     let client = scope.client();
-    let found = parallel(&wanted, READERS, |(_, folder, title)| seen(client, &group_path(folder, title)));
-    for ((key, folder, title), found) in wanted.iter().zip(found) {
-        let mut facts = json!({"folder": folder});
-        if scope.version().0 <= 10 {
-            let uids = rules.iter().filter_map(|rule| Some((rule["uid"].as_str()?.to_owned(), json!(true))));
-            facts["rules"] = uids.collect();
+    // Kept as text: parsed, rules take ten times the memory.
+    let found = parallel(&wanted, READERS, |(_, (folder, title))| {
+        let group = seen(client, &group_path(folder, title))?;
+        Ok(group.map(|group| (titles(&group), Have::of(&group))))
+    });
+    let uids: BTreeSet<&str> = rules.iter().filter_map(|rule| rule.uid.as_deref()).collect();
+    for (n, ((key, group), found)) in wanted.iter().zip(found).enumerate() {
+        let ours = groups.get(group).map(Vec::as_slice).unwrap_or_default();
+        let provenance = |rule: &&Listed| json!(rule.provenance);
+        let (titles, have) = found?.unzip();
+        let mut facts = json!({"folder": group.0, "titles": titles, "provenance": ours.first().map(provenance)});
+        if let Some(object) = want.get(n).filter(|_| scope.version().0 <= 10) {
+            let mut body = object.value()?;
+            with_uids(object, &mut body, &facts["titles"]);
+            facts["rules"] =
+                uids_of(&body).filter(|uid| uids.contains(uid)).map(|uid| (uid.to_owned(), json!(true))).collect();
         }
-        let Some(group) = found? else {
-            held.insert(key.clone(), Have::absent(facts));
-            continue;
+        let have = match have {
+            None => Have::absent(facts),
+            Some(have) => Have {
+                locked: ours.iter().find_map(|rule| locked(scope, &provenance(rule), true)),
+                meta: facts,
+                ..have
+            },
         };
-        let ours = |rule: &&Value| rule["folderUID"] == folder.as_str() && rule["ruleGroup"] == title.as_str();
-        let locked = rules.iter().filter(ours).find_map(|rule| locked(scope, &rule["provenance"], true));
-        facts["titles"] = titles(&group);
-        facts["provenance"] = rules.iter().find(ours).map(|rule| rule["provenance"].clone()).unwrap_or_default();
-        held.insert(key.clone(), Have { locked, meta: facts, ..Have::of(&group) });
+        held.insert(key.clone(), have);
     }
     Ok(held)
+}
+
+fn uids_of(group: &Value) -> impl Iterator<Item = &str> {
+    group["rules"].as_array().into_iter().flatten().filter_map(|rule| rule["uid"].as_str())
 }
 
 /// The uids of a group's rules by their titles.
@@ -326,13 +357,10 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
         return vec![object.problem("/groups", text)];
     }
     let path = above(object);
-    let directory = |(org, kind, known): &(Option<_>, &str, Vec<String>)| {
-        *org == object.id.org && *kind == "dashboards" && known.as_slice() == path
-    };
     match path {
         [] => problems.push(object.problem("", "a group lies in a folder: alert_rules/<folder>/<group>.json")),
         [_] => {}
-        _ if set.folders.iter().any(directory) => {}
+        _ if set.folders.contains(&(object.id.org.clone(), "dashboards", path.to_vec())) => {}
         _ => problems.push(object.problem("", format!("dashboards/{} is no declared folder", path.join("/")))),
     }
     let known = ["title", "folderUid", "interval", "rules", "orgId", "folder"];
@@ -355,15 +383,15 @@ fn check(object: &Object, body: &Value, set: &Set) -> Vec<Problem> {
     if rules.is_empty() {
         problems.push(object.problem("/rules", "a group needs a rule: Grafana keeps no empty group"));
     }
-    let mut titles = Vec::new();
+    let mut titles = BTreeSet::new();
     for (index, rule) in rules.iter().enumerate() {
         let at = |field: &str| format!("/rules/{index}/{field}");
         match rule["title"].as_str() {
             None | Some("") => problems.push(object.problem(&at("title"), "a rule needs a title")),
-            Some(title) if titles.contains(&title) => {
+            Some(title) if !titles.insert(title) => {
                 problems.push(object.problem(&at("title"), format!("the title {title:?} is there twice")));
             }
-            Some(title) => titles.push(title),
+            Some(_) => {}
         }
         if let Some(uid) = rule["uid"].as_str() {
             problems.extend(uid::wrong(uid).map(|wrong| object.problem(&at("uid"), wrong)));
@@ -411,11 +439,11 @@ fn check_settings(object: &Object, settings: &Value, at: &str, problems: &mut Ve
 /// 10 and 11 take a group into a folder that is not there, and cannot export afterwards.
 fn preflight(scope: &Scope, set: &Set, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let uids = scope.memory.borrow().folder_uids();
     for (object, _) in todo {
         let path = above(object);
         let name = path.join("/");
-        let folders = &scope.memory.borrow().folders;
-        if folders.contains_key(path) || folders.values().any(|uid| *uid == name) {
+        if scope.memory.borrow().folders.contains_key(path) || uids.contains(&name) {
             continue;
         }
         if matches!(scope.get(&format!("/api/folders/{}", part(&name))), Ok(None)) {
@@ -458,24 +486,28 @@ fn too_new(major: u32, todo: &[Pending<'_>]) -> Vec<Problem> {
 /// Up to 11.6 the title of a rule is unique in its folder: one that another group bears would be refused once others were written.
 fn titles_taken(scope: &Scope, todo: &[Pending<'_>]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let held = scope.must(RULES).unwrap_or_default();
+    let held = all(scope).unwrap_or_default();
+    let mut theirs: BTreeMap<(&str, &str), Vec<&Listed>> = BTreeMap::new();
+    for rule in &held {
+        theirs
+            .entry((rule.folder.as_deref().unwrap_or_default(), rule.title.as_deref().unwrap_or_default()))
+            .or_default()
+            .push(rule);
+    }
     let mut declared: BTreeMap<(String, String), &str> = BTreeMap::new();
     for (object, body, _) in bodies(todo) {
         let (Ok(folder), group) = (folder_of(scope, object), title_of(object, &body)) else { continue };
         for (index, rule) in body["rules"].as_array().into_iter().flatten().enumerate() {
             let title = rule["title"].as_str().unwrap_or_default();
             let at = format!("/rules/{index}/title");
-            let taken = |other: &&Value| {
-                other["folderUID"] == folder.as_str()
-                    && other["title"] == title
-                    && other["ruleGroup"] != group.as_str()
-                    && other["uid"] != rule["uid"]
+            let taken = |other: &&&Listed| {
+                other.group.as_deref() != Some(group.as_str()) && other.uid.as_deref() != rule["uid"].as_str()
             };
             let advice = "up to Grafana 11 a title is unique in its folder: change one of the two";
-            if let Some(other) = held.as_array().into_iter().flatten().find(taken) {
+            if let Some(other) = theirs.get(&(folder.as_str(), title)).into_iter().flatten().find(taken) {
                 let text = format!(
                     "the group {} on the server has a rule of this title here, and {advice}",
-                    other["ruleGroup"]
+                    json!(other.group)
                 );
                 problems.push(object.problem(&at, text));
             }

@@ -12,7 +12,10 @@ pub(super) fn route(call: &mut Call<'_>, method: &str, rest: &[&str]) -> Option<
     let profile = call.profile;
     Some(match (method, rest) {
         ("GET", []) => {
-            let rows = call.org().playlists.values().map(|one| row(profile, one)).collect();
+            // From 11 on the resource layer lists all of them.
+            let limit = call.request.query("limit").and_then(|limit| limit.parse().ok()).unwrap_or(1000);
+            let most = if profile == Profile::V10 { limit } else { usize::MAX };
+            let rows = call.org().playlists.values().take(most).map(|one| row(profile, one)).collect();
             shown(profile, rows)
         }
         ("POST", []) => create(call),

@@ -130,6 +130,11 @@ impl Reply {
 
     /// The body as JSON; an answer that is none is nothing to go on.
     pub fn json(&self) -> Result<serde_json::Value, Failure> {
+        self.parsed()
+    }
+
+    /// The same, as what of it is asked for.
+    pub fn parsed<'b, T: serde::Deserialize<'b>>(&'b self) -> Result<T, Failure> {
         serde_json::from_str(&self.body).map_err(|error| {
             let what = self.words(|_| None);
             let status = self.status;
