@@ -20,6 +20,7 @@ const LONG: &[(&str, &str)] = &[
         "common/src/process/start.rs",
         "the order of things from the command line to the exit code, read from top to bottom",
     ),
+    ("common/src/engine/run/tests.rs", "the cases of one runner: they share one server in memory"),
     ("common/src/files/load.rs", "one walk over the folder: every layout and limit in the order in which it is met"),
     ("grafana-init/src/alerting/rule.rs", "one kind whose forms three versions print differently"),
     ("grafana-init/src/datasource.rs", "one kind: its secrets are compared where its body is"),

@@ -97,7 +97,13 @@ impl AnyKind for Memory {
     }
 
     fn preflight(&mut self, _: &Set, _: &[Planned]) -> Vec<Problem> {
-        self.problem.map(|text| Problem::of_file("x.json", text)).into_iter().collect()
+        let about = |text: &'static str| Problem {
+            id: Some(ObjectId::new(self.kind, "x")),
+            warning: text.starts_with("perhaps"),
+            class: if text == "busy" { Class::Again } else { Class::Rejected },
+            ..Problem::of_file("x.json", text)
+        };
+        self.problem.map(about).into_iter().collect()
     }
 
     fn apply(&mut self, todo: &[&Planned]) -> Vec<Result<(), Failure>> {
@@ -266,11 +272,47 @@ fn siblings_go_on_and_dependents_are_skipped() {
 
 #[test]
 fn anything_wrong_beforehand_means_no_write_at_all() {
-    let mut world = World { problem: Some("no such processor"), ..World::new() }.kind("a", &[("x", 1)]);
+    let world = World { problem: Some("no such processor"), ..World::new() };
+    let mut world = world.kind("a", &[("x", 1), ("y", 1), ("z", 1)]).held("y", 1);
     let (reason, text) = world.apply();
     assert_eq!(reason, Reason::Rejected);
+    assert!(text.starts_with("failed a/x (no such processor)\nunchanged a/y\nskipped a/z"), "{text}");
     assert!(text.ends_with("nothing was written: x.json: no such processor"), "{text}");
     assert_eq!(world.writes(), [""; 0]);
+}
+
+#[test]
+fn a_preflight_that_may_pass_ends_as_unavailable() {
+    let mut world = World { problem: Some("busy"), ..World::new() }.kind("a", &[("x", 1)]);
+    assert_eq!(world.apply().0, Reason::Unavailable);
+}
+
+#[test]
+fn a_doubt_stops_a_strict_run_alone() {
+    let world = || World { problem: Some("perhaps not"), ..World::new() }.kind("a", &[("x", 1)]);
+    let (mut trusting, mut strict) = (world(), world());
+    assert_eq!(trusting.apply(), (Reason::Ok, "created a/x\n".into()));
+    strict.rules.doubts = Doubts::Fail;
+    assert_eq!(
+        strict.apply(),
+        (Reason::Rejected, "failed a/x (perhaps not)\nnothing was written: x.json: perhaps not".into())
+    );
+    assert_eq!(strict.writes(), [""; 0]);
+    // What stops the run is something else: the doubt is not what is wrong with its object.
+    let mut drifted = World { problem: Some("perhaps not"), ..World::new() }.kind("a", &[("x", 1), ("y", 2)]);
+    drifted = drifted.held("y", 1).fixed("y");
+    let (reason, text) = drifted.apply();
+    assert_eq!(reason, Reason::Drift);
+    assert!(text.starts_with("skipped a/x (not tried") && text.contains("drifted a/y"), "{text}");
+}
+
+#[test]
+fn a_plan_has_to_do_what_differs() {
+    let mut world = World::new().kind("a", &[("x", 1), ("y", 1)]).held("y", 1);
+    let mut count = || Plan::read(&mut world.kinds, &Set::default(), world.rules).todo().count();
+    assert_eq!(count(), 1);
+    world.server.borrow_mut().held.insert("x".into(), 1);
+    assert_eq!(count(), 0);
 }
 
 #[test]
@@ -279,6 +321,7 @@ fn drift_stops_the_run_or_is_left_as_asked() {
     let (reason, text) = world.apply();
     assert_eq!(reason, Reason::Drift);
     assert!(text.starts_with("drifted a/x\nskipped a/y"), "{text}");
+    assert!(text.ends_with("or leave the server as it is with ON_DRIFT=warn"), "{text}");
     assert_eq!(world.writes(), [""; 0]);
     world.rules.on_drift = OnDrift::Warn;
     assert_eq!(world.apply(), (Reason::Ok, "drifted a/x\ncreated a/y\n".into()));
