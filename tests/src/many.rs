@@ -25,6 +25,12 @@ impl Many {
     pub fn sandbox(&self, count: usize) -> Sandbox {
         // Connectors are checked only where there is somebody to give them to.
         let sandbox = Sandbox::of_many_files(self.program).env("KAFKA_CONNECT_URL", format!("http://{NOBODY}"));
+        self.write(&sandbox, count);
+        sandbox
+    }
+
+    /// Writes so many objects of the kind, and what they refer to, into a sandbox.
+    pub fn write(&self, sandbox: &Sandbox, count: usize) {
         for (path, body) in self.files(count) {
             // Seeds are lines, everything else is one value.
             match body {
@@ -32,7 +38,6 @@ impl Many {
                 body => sandbox.write(&path, body.to_string()),
             }
         }
-        sandbox
     }
 
     /// The files of so many objects of the kind, and of what they refer to.

@@ -61,9 +61,7 @@ fn they_are_made_and_left_alone_and_repaired() {
 fn more_correlations_than_a_page_are_made_once() {
     let target = Target::standin(Profile::V12, Options::default());
     let sandbox = target.sandbox();
-    for (path, body) in Many::of("correlations").files(1100) {
-        sandbox.write(&path, body.to_string());
-    }
+    Many::of("correlations").write(&sandbox, 1100);
     assert_eq!(target.apply(&sandbox).count("created"), 1101);
     target.settled(&sandbox);
 }
@@ -73,9 +71,7 @@ fn more_correlations_than_a_page_are_made_once() {
 fn an_export_has_more_playlists_than_a_list_shows_by_itself() {
     let target = Target::standin(Profile::V10, Options::default());
     let sandbox = target.sandbox();
-    for (path, body) in Many::of("playlists").files(1100) {
-        sandbox.write(&path, body.to_string());
-    }
+    Many::of("playlists").write(&sandbox, 1100);
     target.apply(&sandbox);
     let out = sandbox.path("export");
     sandbox.run(&["export", &out.display().to_string()]).expect_code(0);

@@ -97,7 +97,7 @@ fn group_path(folder: &str, title: &str) -> String {
     format!("/api/v1/provisioning/folder/{}/rule-groups/{}", part(folder), part(title))
 }
 
-/// A rule in the list of all, without what it does: there may be ten thousands.
+/// A rule in the list of all, without what it does: there may be tens of thousands.
 #[derive(Deserialize)]
 struct Listed {
     uid: Option<String>,
